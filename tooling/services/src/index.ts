@@ -1,1 +1,10 @@
-export {};
+export type { EtcdCluster } from "./etcd.js";
+export { startEtcd } from "./etcd.js";
+export type { ServiceName } from "./install.js";
+export { ensureInstalled } from "./install.js";
+export type { MysqlService } from "./mysql.js";
+export { startMysql } from "./mysql.js";
+export { freePort } from "./ports.js";
+export type { RedisOptions } from "./redis.js";
+export { startRedis } from "./redis.js";
+export type { Service } from "./service.js";
