@@ -1,1 +1,3 @@
-export {};
+export { backend } from "./backend.js";
+export { type MemoryDriverOptions, memoryDriver } from "./driver.js";
+export { createMemoryStore, type MemoryStore } from "./store.js";
