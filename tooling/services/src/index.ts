@@ -5,6 +5,7 @@ export { ensureInstalled } from "./install.js";
 export type { MysqlService } from "./mysql.js";
 export { startMysql } from "./mysql.js";
 export { freePort } from "./ports.js";
+export { endWithThisProcess } from "./reaper.js";
 export type { RedisOptions } from "./redis.js";
 export { startRedis } from "./redis.js";
 export type { Service } from "./service.js";

@@ -33,17 +33,16 @@ function tell(line: string): void {
   reaper.stdin?.write(`${line}\n`);
 }
 
-/** The process is killed when this process ends. */
-export function adopt(pid: number): void {
+/**
+ * The process with this id is killed when the present one ends, however it ends. Returns what to call when it has ended by itself: its id
+ * may soon belong to somebody else.
+ */
+export function endWithThisProcess(pid: number): () => void {
   tell(`+ ${pid}`);
+  return () => tell(`- ${pid}`);
 }
 
-/** The process has ended: its id may belong to somebody else soon. */
-export function forget(pid: number): void {
-  tell(`- ${pid}`);
-}
-
-/** The folder is removed when this process ends. */
-export function adoptFolder(path: string): void {
+/** The folder is removed when this process ends, however it ends. */
+export function removeWithThisProcess(path: string): void {
   tell(`f ${path}`);
 }

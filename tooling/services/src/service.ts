@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { installHint, onPath } from "./install.js";
 import { loopback } from "./ports.js";
-import { adopt, adoptFolder, forget } from "./reaper.js";
+import { endWithThisProcess, removeWithThisProcess } from "./reaper.js";
 
 /** A running server that a test may mistreat. */
 export interface Service {
@@ -48,7 +48,7 @@ const quietWithinMs = 15_000;
 /** A folder of our own under the system's temporary one; removed when this process ends, however it ends. */
 export async function temporaryFolder(name: string): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), `dlock-${name}-`));
-  adoptFolder(folder);
+  removeWithThisProcess(folder);
   return folder;
 }
 
@@ -89,9 +89,7 @@ async function launch(command: string, spec: ServiceSpec): Promise<ChildProcess>
     const [error] = await new Promise<[Error]>((resolve) => child.once("error", (cause) => resolve([cause])));
     throw new Error(`${spec.program} could not be started: ${error.message}`);
   }
-  const pid = child.pid;
-  adopt(pid);
-  child.once("exit", () => forget(pid));
+  child.once("exit", endWithThisProcess(child.pid));
   const log = createWriteStream(logFile, { flags: "a" });
   // The folder may be removed while the last lines arrive; a log nobody can read any more is not worth an error.
   log.on("error", () => {});

@@ -1,0 +1,96 @@
+// Every server really starts, answers, survives mistreatment, and leaves nothing behind.
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { connect } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { expect, it } from "vitest";
+import { type Service, startEtcd, startMysql, startRedis } from "../src/index.ts";
+import { installHint } from "../src/install.ts";
+
+/** Sends one Redis command and resolves to the answer's first line, or to undefined when none comes within `ms`. */
+function ask(service: Service, command: string, ms = 1_000): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect(service.port, service.host, () => socket.write(`${command}\r\n`));
+    const finish = (answer: string | undefined) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once("data", (data) => finish(data.toString().split("\r\n")[0]));
+    socket.once("error", () => finish(undefined));
+    socket.setTimeout(ms, () => finish(undefined));
+  });
+}
+
+function runs(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+it("a Redis server keeps its data over a kill when it is told to, and its port always", async () => {
+  const redis = await startRedis({ config: { appendonly: "yes", appendfsync: "always" } });
+  const { pid, port } = redis;
+  expect(await ask(redis, "SET a 1")).toBe("+OK");
+  await redis.kill();
+  expect(await ask(redis, "GET a")).toBeUndefined();
+  await redis.restart();
+  expect(redis.port).toBe(port);
+  expect(redis.pid).not.toBe(pid);
+  expect(await ask(redis, "STRLEN a")).toBe(":1");
+  await redis.stop();
+  expect(existsSync(redis.folder)).toBe(false);
+});
+
+it("a paused server keeps its connections and answers when it is resumed", async () => {
+  const redis = await startRedis();
+  redis.pause();
+  expect(await ask(redis, "PING", 100)).toBeUndefined();
+  redis.resume();
+  expect(await ask(redis, "PING")).toBe("+PONG");
+  redis.pause();
+  await redis.restart();
+  expect(await ask(redis, "PING")).toBe("+PONG");
+  await redis.stop();
+});
+
+it("a server that cannot start says what it said", async () => {
+  await expect(startRedis({ config: { "no-such-directive": "1" } })).rejects.toThrow(/ended before it answered[\s\S]*no-such-directive/);
+});
+
+it("a MariaDB server greets its clients and restarts", async () => {
+  const mysql = await startMysql();
+  await mysql.kill();
+  await mysql.restart();
+  expect(mysql.url).toBe(`mysql://dlock:dlock@127.0.0.1:${mysql.port}/dlock`);
+  expect(runs(mysql.pid)).toBe(true);
+  await mysql.stop();
+  expect(existsSync(mysql.folder)).toBe(false);
+});
+
+it("three etcd servers stay healthy when one of them is killed", async () => {
+  const etcd = await startEtcd({ members: 3 });
+  await etcd.members[0]?.kill();
+  const health = async () => ((await (await fetch(`${etcd.hosts[1]}/health`)).json()) as { health: string }).health;
+  // A new leader may have to be chosen first.
+  while ((await health().catch(() => "false")) !== "true") await sleep(50);
+  await etcd.members[0]?.restart();
+  await etcd.stop();
+  expect(etcd.members.map((member) => existsSync(member.folder))).toEqual([false, false, false]);
+});
+
+it("a test process that dies leaves neither servers nor files", async () => {
+  const script = fileURLToPath(new URL("crash.mjs", import.meta.url));
+  const output = await new Promise<string>((resolve) => execFile(process.execPath, [script], (_error, stdout) => resolve(stdout)));
+  const left = JSON.parse(output) as { pid: number; folder: string };
+  while (existsSync(left.folder)) await sleep(10);
+  expect(runs(left.pid)).toBe(false);
+});
+
+it("a missing program is named with the ways to get it", () => {
+  expect(installHint("redis-server")).toContain("apt-get install redis-server");
+  expect(installHint("redis-server")).toContain("DLOCK_TEST_REDIS_URL");
+});
