@@ -6,6 +6,6 @@ export type { MysqlService } from "./mysql.js";
 export { startMysql } from "./mysql.js";
 export { freePort } from "./ports.js";
 export { endWithThisProcess } from "./reaper.js";
-export type { RedisOptions } from "./redis.js";
-export { startRedis } from "./redis.js";
+export type { RedisCluster, RedisOptions, RedisSentinel } from "./redis.js";
+export { startRedis, startRedisCluster, startRedisSentinel } from "./redis.js";
 export type { Service } from "./service.js";
