@@ -1,1 +1,4 @@
-export {};
+export type { SqliteDatabase, SqliteStatement } from "./database.js";
+export { type SqliteDriverOptions, sqliteDriver } from "./driver.js";
+export type { Synchronous } from "./store.js";
+export { backend } from "./url.js";

@@ -1,0 +1,155 @@
+/** The driver: the contract's calls as transactions of the store. */
+import { type Clock, type DriverError, type ExtendClaim, isDriverError, type LockDriver, type Outcome, systemClock } from "@dlock/core";
+import { acquireOne, extendOne, releaseOne, type Transaction } from "./claims.js";
+import type { SqliteDatabase } from "./database.js";
+import { FileGone } from "./faults.js";
+import { type HostClock, hostClock } from "./host-clock.js";
+import { Leases } from "./leases.js";
+import { AttemptQueue } from "./queue.js";
+import { LeaseRecords } from "./records.js";
+import type { Statements } from "./schema.js";
+import { signal } from "./signal.js";
+import { Store, type Synchronous } from "./store.js";
+import { signalFile, Waiters } from "./waiters.js";
+
+export interface SqliteDriverOptions {
+  /**
+   * Whether a grant survives a power loss. `"full"`: every grant is on the disk before it is given. `"normal"`: several times as fast, and
+   * a power loss (not a crash of the process) may take back the last grants together with their tokens.
+   * @default "full"
+   */
+  readonly synchronous?: Synchronous;
+}
+
+/** What only tests replace. */
+export interface Internals {
+  readonly clock?: Clock;
+  readonly hostClock?: HostClock;
+}
+
+/**
+ * Locks in one SQLite file, shared by every process of this machine that opens it.
+ *
+ * @param file the path of the database file, made when it does not exist (its folder must), or `{ database }`: an open better-sqlite3
+ * `Database` in WAL mode, which the driver uses between the caller's own transactions and leaves open when it is closed. Its `synchronous`
+ * pragma is set to the option's value.
+ * @throws TypeError for an in-memory database, which nobody could share.
+ * @throws RangeError for an option out of range.
+ */
+export function sqliteDriver(file: string | { readonly database: SqliteDatabase }, options: SqliteDriverOptions = {}): LockDriver {
+  return makeDriver(file, options, {});
+}
+
+export function makeDriver(
+  file: string | { readonly database: SqliteDatabase },
+  options: SqliteDriverOptions,
+  internals: Internals,
+): LockDriver {
+  const { synchronous = "full" } = options;
+  if (synchronous !== "full" && synchronous !== "normal") {
+    throw new RangeError(`synchronous must be "full" or "normal", not ${JSON.stringify(synchronous)}`);
+  }
+  const where = checkFile(file);
+  const clock = internals.clock ?? systemClock;
+  const leases = new Leases(internals.hostClock ?? hostClock);
+  const store = new Store(where, synchronous);
+  const waiters = new Waiters(store, leases, clock);
+  const records = new LeaseRecords(store, leases, clock);
+  const writes = new AttemptQueue(clock);
+
+  /** One transaction for a batch; a fault is every claim's outcome. `gone` is the verdict when the file is not there any more. */
+  async function batch<C, T>(
+    claims: readonly C[],
+    timeoutMs: number,
+    yields: boolean,
+    body: (tx: Transaction) => Outcome<T>[],
+    gone?: T,
+  ): Promise<readonly Outcome<T>[]> {
+    if (claims.length === 0) return [];
+    const run = () => store.transact((sql) => body({ sql, leases, now: leases.clock.now() }));
+    try {
+      return await writes.run({ run, timeoutMs, yields });
+    } catch (error) {
+      if (error instanceof FileGone && gone !== undefined) return claims.map(() => gone);
+      const fault = asDriverError(error);
+      return claims.map(() => fault);
+    }
+  }
+
+  return {
+    name: "sqlite",
+    capabilities: { scope: "host", minTtlMs: 1, ttlStepMs: 1, maxBatch: 500, watch: true, queue: false },
+
+    acquire: (claims, call) =>
+      batch(claims, call.timeoutMs, true, (tx) => {
+        const mint = mintFor(tx.sql, claims.length);
+        return claims.map((claim) => {
+          const result = acquireOne(tx, claim, mint);
+          if (!result.acquired && waiters.has(claim.key)) waiters.refused(claim.key, tx.sql.leasesOf(claim.key), tx.now);
+          return result;
+        });
+      }),
+
+    // A lease in a file that is gone excludes nobody any more: that is a loss, not a fault that might pass.
+    extend: (claims, call) =>
+      batch<ExtendClaim, boolean>(claims, call.timeoutMs, false, (tx) => claims.map((claim) => extendOne(tx, claim)), false),
+
+    async release(claims, call) {
+      const outcomes = await batch(claims, call.timeoutMs, false, (tx) => claims.map((claim) => releaseOne(tx, claim)), false);
+      const ended = claims.filter((_, index) => outcomes[index] === true).map((claim) => claim.key);
+      if (ended.length > 0) {
+        signal(signalFile(store));
+        waiters.released(ended);
+      }
+      return outcomes;
+    },
+
+    inspect: (key, call) => records.inspect(key, call.timeoutMs).catch(rethrow),
+    list: ({ prefix = "" }) => records.list(prefix),
+    async watch(claim, wake) {
+      store.assertOpen();
+      return waiters.add(claim, wake);
+    },
+    sweep: (call) => records.sweep(call.timeoutMs, writes).catch(rethrow),
+    ping: (call) => writes.run({ run: () => store.transact(() => undefined), timeoutMs: call.timeoutMs, yields: false }).catch(rethrow),
+
+    async close() {
+      waiters.stop();
+      store.close();
+      writes.close();
+      records.close();
+    },
+  };
+}
+
+/** Hands out the tokens of one batch; the counter is written once, at the first grant. Tokens that are left over are never used. */
+function mintFor(sql: Statements, count: number): () => bigint {
+  let next: bigint | undefined;
+  return () => {
+    next = next === undefined ? sql.mint(count) - BigInt(count) + 1n : next + 1n;
+    return next;
+  };
+}
+
+function checkFile(file: string | { readonly database: SqliteDatabase }): string | SqliteDatabase {
+  if (typeof file !== "string") {
+    const { database } = file;
+    if (database.memory) throw new TypeError("database is in memory, where no other process sees it: give a file, or use @dlock/memory");
+    return database;
+  }
+  // better-sqlite3 takes a blank name for a temporary database.
+  if (file.trim() === "" || file.trim() === ":memory:") {
+    throw new TypeError(`file must be the path of a database file, not ${JSON.stringify(file)}; for one process use @dlock/memory`);
+  }
+  return file;
+}
+
+function asDriverError(error: unknown): DriverError {
+  if (isDriverError(error)) return error;
+  if (error instanceof FileGone) return error.toDriverError();
+  throw error;
+}
+
+function rethrow(error: unknown): never {
+  throw asDriverError(error);
+}
