@@ -15,6 +15,8 @@ export interface Clock {
 
 export interface Timer {
   cancel(): void;
+  /** Changes whether the process stays alive for it. */
+  keepAlive(yes: boolean): void;
 }
 
 /** `setTimeout` fires at once above this; longer waits are made of pieces. */
@@ -63,14 +65,23 @@ export const systemClock: Clock = {
     uptime: () => uptime() * 1_000,
   }),
   setTimer(run, ms, keepAlive) {
+    let alive = keepAlive;
     let handle: NodeJS.Timeout;
     const arm = (left: number) => {
-      const piece = Math.min(Math.max(left, 0), longestTimeoutMs);
+      // Rounded up: a timer that fires a fraction early would find nothing due and have to be set again.
+      const piece = Math.min(Math.max(Math.ceil(left), 0), longestTimeoutMs);
       handle = setTimeout(left > piece ? () => arm(left - piece) : run, piece);
-      if (!keepAlive) handle.unref();
+      if (!alive) handle.unref();
     };
     arm(ms);
-    return { cancel: () => clearTimeout(handle) };
+    return {
+      cancel: () => clearTimeout(handle),
+      keepAlive(yes) {
+        alive = yes;
+        if (yes) handle.ref();
+        else handle.unref();
+      },
+    };
   },
   date: () => new Date(),
 };

@@ -1,6 +1,7 @@
 /** R10: a batch is many claims at once, each judged as if it were alone. */
 import assert from "node:assert/strict";
 import type { AcquireResult } from "../../driver.js";
+import { endsWithin, outlasts } from "../assertions.js";
 import { longMs } from "../context.js";
 import type { ConformanceCase } from "../types.js";
 
@@ -67,7 +68,7 @@ export const batch: readonly ConformanceCase[] = [
       assert.equal((await t.first.holder(free)).metadata, "free");
       const last = await t.first.holder(late);
       assert.equal(last.mode, "shared");
-      assert.ok(last.remainingMs > 2 * longMs);
+      outlasts(last, 2 * longMs);
     },
   },
   {
@@ -101,7 +102,7 @@ export const batch: readonly ConformanceCase[] = [
         longestMs: 3 * longMs,
       }));
       assert.deepEqual(new Set(await t.second.extendAll(claims)), new Set([true]));
-      for (const index of [0, keys.length - 1]) assert.ok((await t.first.holder(keys[index] as string)).remainingMs > 2 * longMs);
+      for (const index of [0, keys.length - 1]) outlasts(await t.first.holder(keys[index] as string), 2 * longMs);
       const stale = Math.floor(keys.length / 2);
       const released = await t.second.releaseEach(
         claims.map(({ key, token }, index) => ({ key, owner, token: index === stale ? token + 1n : token })),
@@ -146,8 +147,8 @@ export const batch: readonly ConformanceCase[] = [
         { key: last, owner, token: five.token, ...ttls },
       ]);
       assert.deepEqual(verdicts, [true, false, false, false, true]);
-      for (const key of [mine, last]) assert.ok((await t.second.holder(key)).remainingMs > 2 * longMs);
-      for (const key of [stale, theirs]) assert.ok((await t.second.holder(key)).remainingMs < 2 * longMs);
+      for (const key of [mine, last]) outlasts(await t.second.holder(key), 2 * longMs);
+      for (const key of [stale, theirs]) endsWithin(await t.second.holder(key), 2 * longMs);
       assert.deepEqual(await t.second.inspect(free), []);
     },
   },

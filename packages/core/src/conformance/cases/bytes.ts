@@ -62,17 +62,6 @@ export const bytes: readonly ConformanceCase[] = [
   family("keys beyond the basic plane are different locks", ["😀", "😁", "👨‍👩‍👧", "👨", "\u{10ffff}", "\uffff"]),
   family("keys of which one is a prefix of another are different locks", ["", "a", "ab", "ab:", "ab:c", "ab/c", "ab/", "ab/c/d"]),
   family("keys that look like parts of an encoding are different locks", ["a%20", "a ", "a+", "a%", "a%2520", "a&b", "a=b", "a#b", "a?b"]),
-  family("keys that look like names of a program are different locks", [
-    "__proto__",
-    "constructor",
-    "toString",
-    "null",
-    "0",
-    "00",
-    "0x0",
-    "1e3",
-    "1000",
-  ]),
   {
     name: "keys of 255 bytes are told apart by their last byte",
     rule: "R11",

@@ -1,0 +1,324 @@
+/**
+ * One acquisition: attempt, wait (for a notification, for the holder's remaining time, for the retry strategy: the first of them), attempt
+ * again, until the deadline or the caller's signal; one last attempt at the deadline.
+ */
+import { onAbort } from "./abort.js";
+import type { Receiver } from "./batcher.js";
+import type { AcquireClaim, AcquireResult, DriverError, Holder, Outcome } from "./driver.js";
+import type { Engine } from "./engine.js";
+import { driverError, isDriverError, LockBackendError, LockTimeoutError } from "./errors.js";
+import type { Gate } from "./gate.js";
+import { Lease } from "./lease.js";
+import type { LockHandle } from "./lock.js";
+import { fieldsOf } from "./logger.js";
+import type { AcquireSpec } from "./options.js";
+import { createOwner } from "./owner.js";
+import { exponentialBackoff } from "./retry.js";
+import type { Entry } from "./schedule.js";
+import { publicToken } from "./token.js";
+import { driftMs, ghostWindowMs } from "./validity.js";
+
+/** The answer to a `tryLock` that found the key held. */
+export class Refused {
+  readonly holder: Holder | undefined;
+
+  constructor(holder: Holder | undefined) {
+    this.holder = holder;
+  }
+}
+
+/** With notifications the timer is only the safety net. */
+const watchedBackoff = exponentialBackoff(100, { capMs: 2_000, jitter: 0.5 });
+const polledBackoff = exponentialBackoff(10, { capMs: 250, jitter: 0.5 });
+/** Asked again just after the holder's lease ends, not just before. */
+const afterExpiryMs = 1;
+
+export class Acquisition implements Entry, Receiver<AcquireResult> {
+  at = 0;
+  slot = -1;
+  /** Waiting keeps the process alive: an exit in the middle of it would look like success. */
+  readonly keepsAlive = true;
+  readonly key: string;
+  readonly spec: AcquireSpec;
+  owner: string;
+  state: "queued" | "attempting" | "sleeping" | "settled" = "queued";
+  /** The place in the gate's queue; the gate's. */
+  gate!: Gate;
+  inQueue = false;
+  previous: Acquisition | undefined;
+  next: Acquisition | undefined;
+  readonly #engine: Engine;
+  readonly #resolve: (lock: LockHandle | Refused) => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #startedAt: number;
+  readonly #deadline: number;
+  #stopListening: (() => void) | undefined;
+  #intervals: Iterator<number> | undefined;
+  /** The strategy's present interval: used up only when its own timer caused the attempt. */
+  #interval: number | undefined;
+  #timerIsStrategy = false;
+  /** The gate's count of wake-ups when the present attempt was made. */
+  #wakesSeen = 0;
+  #error: LockBackendError | undefined;
+  #holder: Holder | undefined;
+  /** Until when an attempt of this owner may still be applied, because its outcome is unknown. */
+  #ghostUntil = 0;
+  #hasPlace = false;
+
+  constructor(
+    engine: Engine,
+    key: string,
+    spec: AcquireSpec,
+    resolve: (lock: LockHandle | Refused) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#engine = engine;
+    this.key = key;
+    this.spec = spec;
+    this.owner = spec.owner ?? createOwner(engine.instanceId);
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#startedAt = engine.clock.now();
+    this.#deadline = this.#startedAt + spec.waitMs;
+    engine.stats.waiting++;
+    if (spec.signal !== undefined) this.#stopListening = onAbort(spec.signal, () => this.#abort(spec.signal?.reason));
+  }
+
+  /** The gate has put it into its queue. */
+  queued(): void {
+    this.state = "queued";
+    // One verdict is due within the time of one attempt, whoever makes it.
+    this.#setTimer(this.spec.waitMs === 0 ? this.#startedAt + this.spec.attemptTimeoutMs : this.#deadline);
+  }
+
+  attempt(): void {
+    const { key, owner, spec } = this;
+    this.state = "attempting";
+    this.#engine.schedule.delete(this);
+    this.#wakesSeen = this.gate.wakes;
+    this.#engine.acquires.submit(claimOf(key, owner, spec), spec.attemptTimeoutMs, this);
+  }
+
+  /** A hint that the key may be free; it does not use up the strategy. */
+  wake(): void {
+    if (this.state === "sleeping") this.attempt();
+  }
+
+  /** A timer: the end of the wait in the queue, or time to try again. */
+  run(now: number): void {
+    if (this.state === "queued") this.#giveUp(now);
+    else if (this.state === "sleeping") {
+      if (this.#timerIsStrategy) this.#interval = undefined;
+      this.attempt();
+    }
+  }
+
+  onOutcome(outcome: Outcome<AcquireResult>, sentAt: number): void {
+    const now = this.#engine.clock.now();
+    if (isDriverError(outcome)) this.#failed(outcome, now);
+    else if (outcome.acquired) this.#granted(outcome, sentAt, now);
+    else this.#refused(outcome, now);
+  }
+
+  /** The lease of a waiter before this one, passed on. */
+  takeOver(lease: Lease, now: number): void {
+    this.#settle();
+    this.#cleanUp(now);
+    this.#engine.stats.handOffs++;
+    this.#finish(lease.handOn(this.spec, now), now, true);
+  }
+
+  /** A further hold of a lease that the same owner has already. */
+  join(lease: Lease): void {
+    const now = this.#engine.clock.now();
+    this.#settle();
+    this.#cleanUp(now);
+    this.#finish(lease.handle(now), now, false);
+  }
+
+  /** Ends with "held by another". */
+  refuse(holder: Holder | undefined): void {
+    this.#end();
+    this.#engine.stats.total++;
+    this.#engine.stats.failed++;
+    this.#resolve(new Refused(holder));
+  }
+
+  fail(error: Error): void {
+    this.#end();
+    this.#engine.stats.total++;
+    this.#engine.stats.failed++;
+    this.#reject(error);
+  }
+
+  #granted(result: AcquireResult & { acquired: true }, sentAt: number, now: number): void {
+    const { spec, gate } = this;
+    this.#hasPlace = false;
+    if (this.state === "settled") {
+      this.#undoGrant(result.token, now);
+      return;
+    }
+    if (now >= sentAt + result.ttlMs - driftMs(result.ttlMs)) {
+      // Worthless, and the server may hold it for others still: give it back. A new owner, since that release is under way by the old one.
+      this.#undoGrant(result.token, now);
+      this.owner = spec.owner ?? createOwner(this.#engine.instanceId);
+      this.#failed(driverError("the grant arrived when its lease was already over", { applied: "no", retryable: true }), now);
+      return;
+    }
+    this.#settle();
+    const { token, ttlMs } = result;
+    const lease = new Lease(this.#engine, gate, spec, { owner: this.owner, token, ttlMs, sentAt, now, ghostUntil: this.#ghostUntil });
+    const handle = lease.handle(now);
+    gate.granted(this, lease);
+    this.#finish(handle, now, false);
+  }
+
+  #refused({ holder, retryAfterMs }: AcquireResult & { acquired: false }, now: number): void {
+    const { events, stats } = this.#engine;
+    this.#hasPlace = this.spec.queue;
+    if (this.state === "settled") {
+      this.#cleanUp(now);
+      return;
+    }
+    this.#error = undefined;
+    this.#holder = holder === undefined ? undefined : publicHolder(holder);
+    stats.contended++;
+    if (events.has("contended")) events.emit("contended", { key: this.key, holder: this.#holder });
+    this.gate.refused(this.#holder, undefined);
+    if (now >= this.#deadline) this.#giveUp(now);
+    else this.#wait(now, retryAfterMs ?? holder?.remainingMs ?? Number.POSITIVE_INFINITY);
+  }
+
+  #failed(error: DriverError, now: number): void {
+    if (error.applied === "unknown") this.#ghostUntil = now + ghostWindowMs(this.spec.ttlMs);
+    if (this.state === "settled") {
+      this.#cleanUp(now);
+      return;
+    }
+    this.#error = new LockBackendError(this.#engine.driver.name, "acquire", error, this.key);
+    this.gate.refused(undefined, this.#error);
+    if (!error.retryable || now >= this.#deadline) this.#giveUp(now);
+    else this.#wait(now, Number.POSITIVE_INFINITY);
+  }
+
+  #wait(now: number, remainingMs: number): void {
+    const { gate, spec } = this;
+    if (!gate.mayWait(this)) return;
+    if (this.#error === undefined && gate.wakes !== this.#wakesSeen) {
+      // Released between our attempt and its reply: the notification was the first to arrive.
+      this.attempt();
+      return;
+    }
+    try {
+      this.#interval ??= this.#nextInterval();
+    } catch (error) {
+      // The caller's own iterable: what it throws is theirs to see.
+      this.fail(error as Error);
+      return;
+    }
+    if (this.#interval === undefined) {
+      this.#giveUp(now);
+      return;
+    }
+    this.state = "sleeping";
+    const byStrategy = now + this.#interval;
+    // A place in the server's queue lasts for the TTL: ask again in time to keep it.
+    const byServer = now + Math.min(remainingMs + afterExpiryMs, spec.queue ? spec.ttlMs / 3 : Number.POSITIVE_INFINITY);
+    this.#timerIsStrategy = byStrategy <= byServer;
+    this.#setTimer(Math.min(byStrategy, byServer, this.#deadline));
+  }
+
+  /** Undefined when the strategy is used up. @throws RangeError for an interval that is none. */
+  #nextInterval(): number | undefined {
+    const { spec, key } = this;
+    this.#intervals ??= (spec.retry ?? (this.#engine.driver.watch ? watchedBackoff : polledBackoff))[Symbol.iterator]();
+    const { done, value } = this.#intervals.next();
+    if (done === true) return undefined;
+    if (typeof value !== "number" || !(value >= 0))
+      throw new RangeError(`retry must yield milliseconds, 0 or more, for ${key}: got ${String(value)}`);
+    return value;
+  }
+
+  #giveUp(now: number): void {
+    const { spec, gate, key } = this;
+    const error = this.#error ?? gate.lastError;
+    const holder = this.#holder ?? gate.inTheWay(now);
+    if (error !== undefined) this.fail(error);
+    else if (spec.waitMs === 0) this.refuse(holder);
+    else {
+      const waitedMs = now - this.#startedAt;
+      this.fail(new LockTimeoutError(key, waitedMs, holder));
+      this.#engine.events.emit("timeout", { key, waitedMs, holder });
+    }
+  }
+
+  /** The caller's signal: not a failure, and the reason is the caller's own. */
+  #abort(reason: unknown): void {
+    this.#end();
+    this.#reject(reason);
+  }
+
+  #end(): void {
+    const attempting = this.state === "attempting";
+    this.#settle();
+    // What is still under way is cleaned up when its outcome is known.
+    if (!attempting) this.#cleanUp(this.#engine.clock.now());
+    this.gate.left(this);
+  }
+
+  #settle(): void {
+    this.state = "settled";
+    this.#engine.schedule.delete(this);
+    this.#stopListening?.();
+    this.#engine.stats.waiting--;
+  }
+
+  #finish(handle: LockHandle, now: number, handedOff: boolean): void {
+    const { stats, events, logger } = this.#engine;
+    const waitedMs = now - this.#startedAt;
+    stats.total++;
+    stats.waitMs.add(waitedMs);
+    logger?.info({ ...fieldsOf(this.key, handle.owner, handle.token), waited_ms: Math.round(waitedMs) }, "lock acquired");
+    if (events.has("acquired"))
+      events.emit("acquired", { key: this.key, owner: handle.owner, token: String(handle.token), waitedMs, handedOff });
+    this.#resolve(handle);
+  }
+
+  /** Whatever this owner may have left on the server is taken back. An owner the user gave is never undone: it may hold the key elsewhere. */
+  #cleanUp(now: number): void {
+    if (this.spec.owner !== undefined) return;
+    if (this.#ghostUntil > now) this.#undo(this.#ghostUntil, false);
+    else if (this.#hasPlace) this.#undo(now + this.spec.ttlMs, true);
+  }
+
+  #undoGrant(token: bigint, now: number): void {
+    if (this.spec.owner !== undefined) return;
+    this.#undo(now + ghostWindowMs(this.spec.ttlMs), true, token);
+    this.#cleanUp(now);
+    this.#ghostUntil = 0;
+  }
+
+  #undo(until: number, untilAnswered: boolean, token?: bigint): void {
+    const { key, owner, spec } = this;
+    const timeoutMs = spec.attemptTimeoutMs;
+    this.#engine.undo.add({ key, owner, until, untilAnswered, timeoutMs, ...(token === undefined ? {} : { token }) });
+  }
+
+  #setTimer(at: number): void {
+    // A wait that only the strategy bounds has no deadline.
+    if (at < Number.POSITIVE_INFINITY) this.#engine.schedule.set(this, at);
+  }
+}
+
+function claimOf(key: string, owner: string, { ttlMs, mode, limit, queue, metadata }: AcquireSpec): AcquireClaim {
+  const claim: { -readonly [K in keyof AcquireClaim]: AcquireClaim[K] } = { key, owner, ttlMs, mode };
+  if (limit !== undefined) claim.limit = limit;
+  if (queue) claim.queue = true;
+  if (metadata !== undefined) claim.metadata = metadata;
+  return claim;
+}
+
+/** A holder as people see it: with a token that compares with those of locks. */
+export function publicHolder(holder: Holder): Holder {
+  return { ...holder, token: publicToken(holder.token, 0) };
+}

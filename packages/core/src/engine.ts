@@ -1,0 +1,104 @@
+/** What the parts of one provider share, and how it is wired together. */
+import { Batcher } from "./batcher.js";
+import { type Clock, systemClock } from "./clock.js";
+import type { AcquireClaim, AcquireResult, ExtendClaim, Holder, LockDriver, ReleaseClaim } from "./driver.js";
+import { Events } from "./events.js";
+import { Gates } from "./gate.js";
+import type { Logger } from "./logger.js";
+import type { ProviderOptions, ProviderSpec } from "./options.js";
+import { Schedule } from "./schedule.js";
+import { Stats } from "./stats.js";
+import { highestServerToken } from "./token.js";
+import { Undo } from "./undo.js";
+
+export interface Engine {
+  readonly driver: LockDriver;
+  readonly spec: ProviderSpec;
+  readonly instanceId: string;
+  readonly clock: Clock;
+  readonly schedule: Schedule;
+  readonly stats: Stats;
+  readonly events: Events;
+  readonly logger: Logger | undefined;
+  readonly acquires: Batcher<AcquireClaim, AcquireResult>;
+  /** Named apart from acquires and releases so that neither ever waits behind the other. */
+  readonly renewals: Batcher<ExtendClaim, boolean>;
+  readonly releases: Batcher<ReleaseClaim, boolean>;
+  readonly gates: Gates;
+  readonly undo: Undo;
+  /** True once `close()` was called. */
+  closed: boolean;
+  /** Makes known what no call could report: to the log and to the `error` event. */
+  report(error: unknown, doing: string, key?: string): void;
+}
+
+/** Wires the parts of one provider together. */
+export function createEngine(driver: LockDriver, spec: ProviderSpec, instanceId: string, options: ProviderOptions): Engine {
+  const { clock = systemClock, logger } = options;
+  const schedule = new Schedule(clock);
+  const report: Engine["report"] = (error, doing, key) => {
+    logger?.error({ component: "dlock", lock_key: key, err: error }, `could not ${doing}`);
+    engine.events.emit("error", { error, doing, key });
+  };
+  const events = new Events((error, doing) => {
+    if (logger === undefined) process.emitWarning(error instanceof Error ? error : String(error));
+    else logger.error({ component: "dlock", err: error }, `could not ${doing}`);
+  });
+  const { maxBatch } = driver.capabilities;
+  const laneOf = driver.laneOf?.bind(driver);
+  const shared = { laneOf, maxBatch, clock, schedule };
+  const isBoolean = (value: unknown): value is boolean => typeof value === "boolean";
+  const ofOwner = ({ key, owner }: { key: string; owner: string }) => `${key.length}:${key}${owner}`;
+  const engine: Engine = {
+    driver,
+    spec,
+    instanceId,
+    clock,
+    schedule,
+    stats: new Stats(),
+    events,
+    logger,
+    acquires: new Batcher({
+      ...shared,
+      send: (claims, call) => driver.acquire(claims, call),
+      isAnswer: isAcquireResult,
+      identityOf: (claim) => claim.key,
+      keepsAlive: true,
+    }),
+    renewals: new Batcher<ExtendClaim, boolean>({
+      ...shared,
+      send: (claims, call) => driver.extend(claims, call),
+      isAnswer: isBoolean,
+      identityOf: ofOwner,
+      keepsAlive: false,
+    }),
+    releases: new Batcher<ReleaseClaim, boolean>({
+      ...shared,
+      send: (claims, call) => driver.release(claims, call),
+      isAnswer: isBoolean,
+      identityOf: ofOwner,
+      keepsAlive: true,
+    }),
+    gates: undefined as unknown as Gates,
+    undo: undefined as unknown as Undo,
+    closed: false,
+    report,
+  };
+  return Object.assign(engine, { gates: new Gates(engine), undo: new Undo(engine) });
+}
+
+/** What comes back from a server is not trusted: an answer must have the form of one. */
+function isAcquireResult(value: unknown): value is AcquireResult {
+  if (typeof value !== "object" || value === null) return false;
+  const { acquired, token, ttlMs, retryAfterMs, holder } = value as Record<string, unknown>;
+  if (acquired === true)
+    return typeof token === "bigint" && token >= 0n && token < highestServerToken && typeof ttlMs === "number" && ttlMs > 0;
+  const numberOrNone = retryAfterMs === undefined || (typeof retryAfterMs === "number" && retryAfterMs >= 0);
+  return acquired === false && numberOrNone && (holder === undefined || isHolder(holder));
+}
+
+function isHolder(value: unknown): value is Holder {
+  if (typeof value !== "object" || value === null) return false;
+  const { owner, token, remainingMs } = value as Record<string, unknown>;
+  return typeof owner === "string" && typeof token === "bigint" && typeof remainingMs === "number" && !Number.isNaN(remainingMs);
+}

@@ -1,0 +1,390 @@
+/**
+ * The gate of a key: first in, first out inside the process. The head of the queue talks to the server for all (single-flight), a released
+ * lease passes to the next waiter without a round trip, and consecutive shared waiters go together.
+ */
+import type { Acquisition } from "./acquire.js";
+import type { Holder } from "./driver.js";
+import type { Engine } from "./engine.js";
+import type { LockBackendError } from "./errors.js";
+import type { Lease } from "./lease.js";
+import type { AcquireSpec } from "./options.js";
+import type { Entry } from "./schedule.js";
+import { Watch } from "./watch.js";
+
+/** All gates of a provider. A gate exists while somebody waits for its key or holds it. */
+export class Gates {
+  readonly #engine: Engine;
+  readonly #byKey = new Map<string, Gate>();
+  /** An owner the user gave has gates of its own: "the same holder wherever it asks" does not stand in line. */
+  readonly #byOwner = new Map<string, Gate>();
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  enter(acquisition: Acquisition): void {
+    const { key, spec } = acquisition;
+    const gates = spec.owner === undefined ? this.#byKey : this.#byOwner;
+    const id = spec.owner === undefined ? key : idOf(key, spec.owner);
+    let gate = gates.get(id);
+    if (gate === undefined) {
+      gate = new Gate(this.#engine, key, gates, id, spec.owner !== undefined);
+      gates.set(id, gate);
+    }
+    acquisition.gate = gate;
+    gate.enter(acquisition);
+  }
+
+  /** The live lease of this provider that belongs to `owner`, one the user gave or one of ours. */
+  lease(key: string, owner: string): Lease | undefined {
+    return this.#byOwner.get(idOf(key, owner))?.leaseOf(owner) ?? this.#byKey.get(key)?.leaseOf(owner);
+  }
+
+  /** The key may be free: a local waiter that sleeps tries again. */
+  wake(key: string): void {
+    this.#byKey.get(key)?.wake();
+  }
+
+  /** What waits fails, what is held is lost and released. */
+  close(error: (key: string) => Error): void {
+    for (const gates of [this.#byKey, this.#byOwner]) for (const gate of [...gates.values()]) gate.close(error);
+  }
+
+  get size(): number {
+    return this.#byKey.size + this.#byOwner.size;
+  }
+}
+
+/** A process that paused for others and met none need not pause again for so long. */
+const quietMs = 20;
+/** For so long after another holder was in the way, every turn ends with a pause. */
+const rivalMs = 1_000;
+const longestPauseMs = 20;
+
+export class Gate implements Entry {
+  at = 0;
+  slot = -1;
+  readonly keepsAlive = true;
+  readonly key: string;
+  /** Grows with each notification: one that overtakes the reply of a refused attempt is not lost. */
+  wakes = 0;
+  readonly #engine: Engine;
+  readonly #gates: Map<string, Gate>;
+  readonly #id: string;
+  readonly #ofOneOwner: boolean;
+  /** Waiters that do not talk to the server, oldest first. */
+  #first: Acquisition | undefined;
+  #last: Acquisition | undefined;
+  /** Of those, how many are content with one verdict (`waitMs: 0`). */
+  #tries = 0;
+  /** Those that talk to the server: one, or several shared ones. */
+  #contending: Acquisition[] = [];
+  #leases: Lease | undefined;
+  /** The failure, if the last verdict was one. */
+  lastError: LockBackendError | undefined;
+  #lastHolder: Holder | undefined;
+  /** The last verdict was a shared grant: the next shared waiters need not wait for each other's. */
+  #flowing = false;
+  #watch: Watch | undefined;
+  #rivalAt = Number.NEGATIVE_INFINITY;
+  #pausedAt = Number.NEGATIVE_INFINITY;
+  #turnIsOver = false;
+
+  constructor(engine: Engine, key: string, gates: Map<string, Gate>, id: string, ofOneOwner: boolean) {
+    this.#engine = engine;
+    this.key = key;
+    this.#gates = gates;
+    this.#id = id;
+    this.#ofOneOwner = ofOneOwner;
+  }
+
+  enter(acquisition: Acquisition): void {
+    const { spec } = acquisition;
+    const joinable = this.#ofOneOwner ? this.#joinable(spec) : undefined;
+    if (joinable !== undefined) {
+      acquisition.join(joinable);
+      return;
+    }
+    if (this.#first === undefined && this.#mayContend(spec)) {
+      this.#contend(acquisition);
+      return;
+    }
+    const inTheWay = spec.waitMs === 0 ? this.#heldAgainst(spec) : undefined;
+    if (inTheWay !== undefined) {
+      acquisition.refuse(inTheWay.asHolder(this.#engine.clock.now()));
+      return;
+    }
+    this.#insert(acquisition, this.#last, undefined);
+    acquisition.queued();
+    // Whoever wants one verdict gets a fresh one: a head that sleeps asks again.
+    if (spec.waitMs === 0) for (const head of [...this.#contending]) head.wake();
+  }
+
+  /** The acquisition has ended without a lease. */
+  left(acquisition: Acquisition): void {
+    this.#take(acquisition);
+    this.#advance();
+  }
+
+  granted(acquisition: Acquisition, lease: Lease): void {
+    this.#take(acquisition);
+    this.#flowing = lease.spec.mode === "shared";
+    this.lastError = undefined;
+    lease.nextInGate = this.#leases;
+    this.#leases = lease;
+    if (this.#first === undefined && this.#contending.length === 0) {
+      this.#stopWatch();
+      return;
+    }
+    if (this.#ofOneOwner) this.#joinAll(lease);
+    this.#advance();
+    if (this.#tries > 0) this.#dismissTries(lease.asHolder(this.#engine.clock.now()), undefined);
+  }
+
+  /** The server has refused a contender, or has failed: whoever wanted one verdict has it. */
+  refused(holder: Holder | undefined, error: LockBackendError | undefined): void {
+    this.#flowing = false;
+    this.lastError = error;
+    if (error === undefined) {
+      this.#lastHolder = holder;
+      this.#rivalAt = this.#engine.clock.now();
+    }
+    if (this.#tries > 0) this.#dismissTries(holder, error);
+  }
+
+  /**
+   * A refused contender wants to wait. False when it is back at the head of the queue instead, because another one is there to find out
+   * when the key is free.
+   */
+  mayWait(acquisition: Acquisition): boolean {
+    if (this.#contending.length > 1) {
+      this.#take(acquisition);
+      this.#insert(acquisition, undefined, this.#first);
+      acquisition.queued();
+      return false;
+    }
+    this.#startWatch(acquisition);
+    return true;
+  }
+
+  /** The key may be free. */
+  wake(): void {
+    this.wakes++;
+    for (const contender of [...this.#contending]) contender.wake();
+  }
+
+  /** Who is known to be in the way, for the error of a wait that ends in the queue. */
+  inTheWay(now: number): Holder | undefined {
+    return this.#leases?.asHolder(now) ?? this.#lastHolder;
+  }
+
+  leaseOf(owner: string): Lease | undefined {
+    return this.#find((lease) => lease.owner === owner && lease.state === "held");
+  }
+
+  /**
+   * Passes the lease on to the next local waiter, where that is allowed: it asks for the same, enough of the TTL is left, and it was not
+   * passed on too often or for too long in a row, since other processes want their turn.
+   */
+  handOff(lease: Lease, now: number): boolean {
+    if (this.#ofOneOwner) return false;
+    const next = this.#contending.find((contender) => contender.state === "sleeping") ?? this.#first;
+    if (next === undefined || !asksTheSame(next.spec, lease.spec) || lease.deadline - now < lease.ttlMs / 2) return false;
+    const { max, maxMs } = this.#engine.spec.handOff;
+    if (lease.handOffs >= max || now - lease.grantedAt >= maxMs) {
+      this.#turnIsOver = true;
+      return false;
+    }
+    this.#take(next);
+    next.takeOver(lease, now);
+    return true;
+  }
+
+  leaseEnded(lease: Lease): void {
+    if (this.#leases === lease) this.#leases = lease.nextInGate;
+    else {
+      const before = this.#find((other) => other.nextInGate === lease);
+      if (before !== undefined) before.nextInGate = lease.nextInGate;
+    }
+    lease.nextInGate = undefined;
+    if (this.#turnIsOver) this.#pause();
+    this.#advance();
+  }
+
+  /** The pause is over. */
+  run(): void {
+    this.#advance();
+  }
+
+  close(error: (key: string) => Error): void {
+    for (const contender of [...this.#contending]) contender.fail(error(this.key));
+    for (let waiter = this.#first; waiter !== undefined; waiter = this.#first) waiter.fail(error(this.key));
+    const held: Lease[] = [];
+    for (let lease = this.#leases; lease !== undefined; lease = lease.nextInGate) if (lease.state === "held") held.push(lease);
+    for (const lease of held) lease.abandon();
+  }
+
+  /** Lets go on whoever may, and drops the gate when there is nothing left. */
+  #advance(): void {
+    for (let next = this.#first; next !== undefined && this.#mayContend(next.spec); next = this.#first) {
+      this.#take(next);
+      this.#contend(next);
+    }
+    if (this.#first !== undefined || this.#contending.length > 0) return;
+    this.#stopWatch();
+    if (this.#leases === undefined) {
+      this.#engine.schedule.delete(this);
+      if (this.#gates.get(this.#id) === this) this.#gates.delete(this.#id);
+    }
+  }
+
+  #contend(acquisition: Acquisition): void {
+    this.#contending.push(acquisition);
+    acquisition.attempt();
+  }
+
+  /** Whether asking the server makes sense: nothing of ours is in the way, and nobody else is asking for us. */
+  #mayContend(spec: AcquireSpec): boolean {
+    const contenders = this.#contending.length;
+    if (this.#ofOneOwner) return this.#leases === undefined && contenders === 0;
+    const pausing = this.slot >= 0;
+    if (pausing || this.#leasesAgainst(spec, contenders)) return false;
+    return contenders === 0 || (spec.mode === "shared" && this.#flowing && this.#contending.every((other) => other.spec.mode === "shared"));
+  }
+
+  /** Whether leases of this process (with `more` shared ones on their way) are in the way, released ones included until that is certain. */
+  #leasesAgainst(spec: AcquireSpec, more: number): boolean {
+    if (this.#leases === undefined) return false;
+    if (spec.mode === "exclusive") return true;
+    let count = more;
+    for (let lease: Lease | undefined = this.#leases; lease !== undefined; lease = lease.nextInGate) {
+      if (lease.spec.mode === "exclusive") return true;
+      count++;
+    }
+    return spec.limit !== undefined && count >= spec.limit;
+  }
+
+  /** The lease of this process that is held and in the way, where that alone is reason enough to refuse. */
+  #heldAgainst(spec: AcquireSpec): Lease | undefined {
+    const now = this.#engine.clock.now();
+    const held = this.#find((lease) => lease.state === "held" && now < lease.deadline);
+    if (held === undefined || !this.#leasesAgainst(spec, 0)) return undefined;
+    return this.#find((lease) => lease.state === "releasing") === undefined ? held : undefined;
+  }
+
+  /** A lease that a further hold of the same owner can share. */
+  #joinable(spec: AcquireSpec): Lease | undefined {
+    const now = this.#engine.clock.now();
+    return this.#find((lease) => lease.state === "held" && now < lease.deadline && sameMode(lease.spec, spec));
+  }
+
+  #joinAll(lease: Lease): void {
+    for (let waiter = this.#first; waiter !== undefined; ) {
+      const { next } = waiter;
+      if (sameMode(lease.spec, waiter.spec)) {
+        this.#take(waiter);
+        waiter.join(lease);
+      }
+      waiter = next;
+    }
+  }
+
+  #dismissTries(holder: Holder | undefined, error: LockBackendError | undefined): void {
+    for (let waiter = this.#first; waiter !== undefined; ) {
+      const { next } = waiter;
+      if (waiter.spec.waitMs === 0) {
+        if (error === undefined) waiter.refuse(holder);
+        else waiter.fail(error);
+      }
+      waiter = next;
+    }
+  }
+
+  /** About one wake-up latency, so that waiters of other processes, just notified, come first; rarely when none were met lately. */
+  #pause(): void {
+    this.#turnIsOver = false;
+    const { clock, schedule, acquires, driver } = this.#engine;
+    const now = clock.now();
+    // A queue on the server sees to fairness by itself.
+    if (this.#first === undefined || (driver.capabilities.queue && this.#first.spec.queue)) return;
+    if (now - this.#rivalAt > rivalMs && now - this.#pausedAt < quietMs) return;
+    this.#pausedAt = now;
+    schedule.set(this, now + Math.min(acquires.usualMs * 2, longestPauseMs));
+  }
+
+  #startWatch({ owner, spec }: Acquisition): void {
+    const { driver } = this.#engine;
+    if (driver.watch === undefined) return;
+    // With a queue, what is watched depends on whose place it is.
+    if (this.#watch !== undefined && (!spec.queue || this.#watch.owner === owner)) return;
+    this.#stopWatch();
+    this.#watch = new Watch(
+      this.#engine,
+      this.key,
+      owner,
+      () => this.wake(),
+      (error) => {
+        this.#watch = undefined;
+        this.#engine.report(error, "watch for the release of", this.key);
+      },
+    );
+  }
+
+  #stopWatch(): void {
+    this.#watch?.stop();
+    this.#watch = undefined;
+  }
+
+  #find(test: (lease: Lease) => boolean): Lease | undefined {
+    for (let lease = this.#leases; lease !== undefined; lease = lease.nextInGate) if (test(lease)) return lease;
+    return undefined;
+  }
+
+  #insert(acquisition: Acquisition, previous: Acquisition | undefined, next: Acquisition | undefined): void {
+    acquisition.previous = previous;
+    acquisition.next = next;
+    if (previous === undefined) this.#first = acquisition;
+    else previous.next = acquisition;
+    if (next === undefined) this.#last = acquisition;
+    else next.previous = acquisition;
+    acquisition.inQueue = true;
+    if (acquisition.spec.waitMs === 0) this.#tries++;
+  }
+
+  /** Takes an acquisition out of the queue or from among the contenders. */
+  #take(acquisition: Acquisition): void {
+    if (!acquisition.inQueue) {
+      const place = this.#contending.indexOf(acquisition);
+      if (place >= 0) this.#contending.splice(place, 1);
+      return;
+    }
+    const { previous, next } = acquisition;
+    if (previous === undefined) this.#first = next;
+    else previous.next = next;
+    if (next === undefined) this.#last = previous;
+    else next.previous = previous;
+    acquisition.previous = undefined;
+    acquisition.next = undefined;
+    acquisition.inQueue = false;
+    if (acquisition.spec.waitMs === 0) this.#tries--;
+  }
+}
+
+function sameMode(one: AcquireSpec, other: AcquireSpec): boolean {
+  return one.mode === other.mode && one.limit === other.limit;
+}
+
+function asksTheSame(one: AcquireSpec, other: AcquireSpec): boolean {
+  return (
+    sameMode(one, other) &&
+    one.ttlMs === other.ttlMs &&
+    one.metadata === other.metadata &&
+    one.owner === undefined &&
+    other.owner === undefined
+  );
+}
+
+/** One text for both, in which no key and owner can be taken for others. */
+function idOf(key: string, owner: string): string {
+  return `${key.length}:${key}${owner}`;
+}

@@ -1,0 +1,309 @@
+/**
+ * A lease this process holds: until when, for which handles, and how it ends. The local deadline decides, counted from before the claim was
+ * sent; no reply is needed to learn of a loss.
+ */
+import type { Receiver } from "./batcher.js";
+import type { Holder, Outcome } from "./driver.js";
+import type { Engine } from "./engine.js";
+import { isDriverError, LockBackendError, type LossReason } from "./errors.js";
+import type { Gate } from "./gate.js";
+import { LockHandle } from "./lock.js";
+import { fieldsOf } from "./logger.js";
+import type { AcquireSpec } from "./options.js";
+import { nextRenewal, renew } from "./renewer.js";
+import type { Entry } from "./schedule.js";
+import { publicToken } from "./token.js";
+import { driftMs, ghostWindowMs } from "./validity.js";
+
+/** What the server granted, and what this process knows of it. */
+export interface Grant {
+  readonly owner: string;
+  /** As the server minted it. */
+  readonly token: bigint;
+  readonly ttlMs: number;
+  readonly sentAt: number;
+  readonly now: number;
+  /** Until when a lost attempt of this owner may still be delivered, and so must be undone after the release; 0 if there is none. */
+  readonly ghostUntil: number;
+}
+
+export class Lease implements Entry {
+  at = 0;
+  slot = -1;
+  /** A process with nothing to do but renew may exit. */
+  readonly keepsAlive = false;
+  readonly engine: Engine;
+  readonly gate: Gate;
+  readonly key: string;
+  readonly owner: string;
+  readonly token: bigint;
+  readonly ttlMs: number;
+  readonly grantedAt: number;
+  state: "held" | "releasing" | "ended" = "held";
+  /** What the present holder asked for; a hand-off brings the next one's. */
+  spec: AcquireSpec;
+  /** When the lock is lost, on the engine's clock, unless it is renewed before. */
+  deadline: number;
+  /** When the present holder has held it for too long. */
+  maxHoldAt: number;
+  /** The longest TTL ever asked for: no renewal shortens it (R8). */
+  longestMs: number;
+  /** Whether, when and how it is renewed. */
+  autoRenew: boolean;
+  renewAt: number;
+  renewEveryMs: number | undefined;
+  renewTimeoutMs: number;
+  renewing = false;
+  atRisk = false;
+  /** How often it was handed on inside the process. */
+  handOffs = 0;
+  /** The leases of a gate form a list. */
+  nextInGate: Lease | undefined;
+  readonly #ghostUntil: number;
+  /** More than one only for an owner the user gave. Weak from the first renewal on, so that a dropped handle is seen. */
+  #handles: (LockHandle | WeakRef<LockHandle>)[] = [];
+
+  constructor(engine: Engine, gate: Gate, spec: AcquireSpec, grant: Grant) {
+    this.engine = engine;
+    this.gate = gate;
+    this.key = gate.key;
+    this.owner = grant.owner;
+    this.token = grant.token;
+    this.ttlMs = spec.ttlMs;
+    this.grantedAt = grant.now;
+    this.deadline = grant.sentAt + grant.ttlMs - driftMs(grant.ttlMs);
+    this.longestMs = grant.ttlMs;
+    this.spec = spec;
+    this.maxHoldAt = grant.now + spec.maxHoldMs;
+    this.autoRenew = spec.autoRenew;
+    this.renewEveryMs = undefined;
+    this.renewTimeoutMs = spec.attemptTimeoutMs;
+    this.#ghostUntil = grant.ghostUntil;
+    this.renewAt = nextRenewal(this, grant.sentAt);
+    this.reschedule();
+  }
+
+  /** Makes the handle of a holder. */
+  handle(now: number): LockHandle {
+    const handle = new LockHandle(this, this.handOffs, now);
+    this.#handles.push(handle);
+    this.engine.stats.active++;
+    return handle;
+  }
+
+  /** The next holder takes the lease over as it stands. */
+  handOn(spec: AcquireSpec, now: number): LockHandle {
+    this.handOffs++;
+    this.spec = spec;
+    this.maxHoldAt = now + spec.maxHoldMs;
+    this.autoRenew = spec.autoRenew;
+    this.renewEveryMs = undefined;
+    this.renewTimeoutMs = spec.attemptTimeoutMs;
+    if (this.#nextEventAt() !== this.at) this.reschedule();
+    return this.handle(now);
+  }
+
+  /** Due: the lease is over, or was held for too long, or wants renewing, or its handle was dropped. */
+  run(now: number): void {
+    if (now >= this.deadline) this.lose("expired");
+    else if (now >= this.maxHoldAt) {
+      this.lose("max-hold");
+      this.#undo({ until: this.deadline, untilAnswered: true, token: this.token });
+    } else if (now >= this.renewAt && this.#dropped()) {
+      // Told, no longer renewed, yet not released: the work may still be going on, so only the TTL frees the key.
+      this.lose("leaked");
+    } else {
+      if (now >= this.renewAt) {
+        if (this.autoRenew) renew(this);
+        else this.renewAt = nextRenewal(this, now);
+      }
+      this.reschedule();
+    }
+  }
+
+  /** What `autoRefresh` asks for; a late renewal is worse than none asked for, so it is said. */
+  renewInRhythm(intervalMs: number | undefined, timeoutMs: number | undefined, maxHoldMs: number | undefined): void {
+    const { clock, logger } = this.engine;
+    const now = clock.now();
+    this.autoRenew = true;
+    this.renewEveryMs = intervalMs;
+    if (timeoutMs !== undefined) this.renewTimeoutMs = timeoutMs;
+    if (maxHoldMs !== undefined) this.maxHoldAt = now + maxHoldMs;
+    this.renewAt = nextRenewal(this, now);
+    if (intervalMs !== undefined && intervalMs >= this.ttlMs)
+      logger?.warn(
+        { ...fieldsOf(this.key, this.owner), interval_ms: intervalMs, ttl_ms: this.ttlMs },
+        "the renewal interval is not below the TTL",
+      );
+    this.reschedule();
+  }
+
+  reschedule(): void {
+    this.engine.schedule.set(this, this.#nextEventAt());
+  }
+
+  #nextEventAt(): number {
+    const end = Math.min(this.deadline, this.maxHoldAt);
+    return this.renewing ? end : Math.min(end, this.renewAt);
+  }
+
+  /** The server has agreed to `ttlMs` from `sentAt`. */
+  extended(sentAt: number, ttlMs: number): void {
+    const { engine } = this;
+    this.deadline = Math.max(this.deadline, sentAt + ttlMs - driftMs(ttlMs));
+    this.longestMs = Math.max(this.longestMs, ttlMs);
+    this.renewAt = nextRenewal(this, sentAt);
+    this.atRisk = false;
+    engine.stats.refreshCount++;
+    if (engine.events.has("renewed"))
+      engine.events.emit("renewed", { ...this.describe(), remainingMs: this.deadline - engine.clock.now() });
+    this.reschedule();
+  }
+
+  /** The lease may have ended: tells every handle, and lets the waiters of this process try. A lost lease never comes back. */
+  lose(reason: LossReason): void {
+    const { engine } = this;
+    const handles = this.#liveHandles();
+    const told = { ...this.describe(), reason };
+    engine.stats.active -= this.#handles.length;
+    engine.stats.lost++;
+    if (reason === "expired") engine.stats.expired++;
+    this.#end();
+    for (const handle of handles) handle.onLost(reason);
+    engine.logger?.warn({ ...fieldsOf(this.key, this.owner, this.publicToken), reason }, "lock lost");
+    engine.events.emit("lost", told);
+  }
+
+  /**
+   * One holder lets go: other holds of the same owner keep the lease, a waiter of this process may get it, else the server is told.
+   * Resolves to whether it was still held.
+   */
+  letGo(handle: LockHandle, now: number): true | Promise<boolean> {
+    const { engine } = this;
+    const heldMs = now - handle.acquiredAt;
+    engine.stats.active--;
+    engine.stats.unlockCount++;
+    engine.stats.holdMs.add(heldMs);
+    const told = engine.events.has("released") ? { ...this.describe(), heldMs } : undefined;
+    const others = this.#liveHandles().filter((other) => other !== handle);
+    this.#handles = others;
+    const handedOff = others.length === 0 && this.gate.handOff(this, now);
+    if (told !== undefined) engine.events.emit("released", { ...told, handedOff });
+    if (handedOff || others.length > 0) return true;
+    this.state = "releasing";
+    engine.schedule.delete(this);
+    return new Promise((resolve, reject) => new Release(this, resolve, reject).send());
+  }
+
+  /** The server has answered the release. */
+  released(): void {
+    const { engine } = this;
+    engine.logger?.info(fieldsOf(this.key, this.owner, this.publicToken), "lock released");
+    if (this.#ghostUntil > engine.clock.now()) this.#undo({ until: this.#ghostUntil, untilAnswered: false });
+    this.#end();
+  }
+
+  /** The release may not have arrived: it goes on in the background. */
+  releaseUnknown(): void {
+    this.#undo({ until: Math.max(this.deadline, this.#ghostUntil), untilAnswered: true, token: this.token });
+    this.#end();
+  }
+
+  /** The newest hold, for callers who know only the owner. */
+  get newestHandle(): LockHandle | undefined {
+    return this.#liveHandles().at(-1);
+  }
+
+  /** At close: lost, and released without hand-off. */
+  abandon(): void {
+    this.lose("closed");
+    this.#undo({ until: this.engine.clock.now() + ghostWindowMs(this.ttlMs), untilAnswered: true, token: this.token });
+  }
+
+  /** The token of the present holder. */
+  get publicToken(): bigint {
+    return publicToken(this.token, this.handOffs);
+  }
+
+  describe(): { key: string; owner: string; token: string } {
+    return { key: this.key, owner: this.owner, token: String(this.publicToken) };
+  }
+
+  /** As `inspect` would show it. */
+  asHolder(now: number): Holder {
+    const { metadata } = this.spec;
+    return {
+      owner: this.owner,
+      token: this.publicToken,
+      mode: this.spec.mode,
+      remainingMs: Math.max(this.deadline - now, 0),
+      heldMs: now - this.grantedAt,
+      ...(metadata === undefined ? {} : { metadata }),
+    };
+  }
+
+  #undo(how: { until: number; untilAnswered: boolean; token?: bigint }): void {
+    this.engine.undo.add({ key: this.key, owner: this.owner, timeoutMs: this.spec.attemptTimeoutMs, ...how });
+  }
+
+  #end(): void {
+    this.state = "ended";
+    this.#handles = [];
+    this.engine.schedule.delete(this);
+    this.gate.leaseEnded(this);
+  }
+
+  /** Makes the handles weak at the first look; at the next ones says whether nobody has one any more. A user's own owner needs none. */
+  #dropped(): boolean {
+    if (this.spec.owner !== undefined) return false;
+    const handles = this.#liveHandles();
+    if (handles.length === 0) return true;
+    this.#handles = handles.map((handle) => new WeakRef(handle));
+    return false;
+  }
+
+  #liveHandles(): LockHandle[] {
+    const live: LockHandle[] = [];
+    for (const handle of this.#handles) {
+      const alive = handle instanceof WeakRef ? handle.deref() : handle;
+      if (alive !== undefined) live.push(alive);
+    }
+    return live;
+  }
+}
+
+/** Telling the server that a lease is over; once more when the answer is lost. */
+class Release implements Receiver<boolean> {
+  readonly #lease: Lease;
+  readonly #resolve: (freed: boolean) => void;
+  readonly #reject: (error: unknown) => void;
+  #tries = 0;
+
+  constructor(lease: Lease, resolve: (freed: boolean) => void, reject: (error: unknown) => void) {
+    this.#lease = lease;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  send(): void {
+    const { engine, key, owner, token, spec } = this.#lease;
+    this.#tries++;
+    engine.releases.submit({ key, owner, token }, spec.attemptTimeoutMs, this);
+  }
+
+  onOutcome(outcome: Outcome<boolean>): void {
+    const lease = this.#lease;
+    const { engine } = lease;
+    if (!isDriverError(outcome)) {
+      // Nothing found at the second try, and the deadline not over: it was the first try that freed it.
+      const freed = outcome || (this.#tries > 1 && engine.clock.now() < lease.deadline);
+      lease.released();
+      this.#resolve(freed);
+    } else if (this.#tries < 2 && outcome.retryable && !engine.closed) {
+      this.send();
+    } else {
+      lease.releaseUnknown();
+      this.#reject(new LockBackendError(engine.driver.name, "release", outcome, lease.key));
+    }
+  }
+}

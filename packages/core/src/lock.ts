@@ -1,0 +1,176 @@
+/** The handle of one acquisition and its states: held → lost, or held → released (at risk is held, with a warning). */
+import { LockLostError, LockNotHeldError, type LossReason } from "./errors.js";
+import type { Lease } from "./lease.js";
+import { checkKnown, checkNumber } from "./options.js";
+import { refresh } from "./renewer.js";
+import { publicToken } from "./token.js";
+
+/** A lock that was granted. Everything about it is computed when it is read, so it is right even directly after a blocked event loop. */
+export interface Lock extends AsyncDisposable {
+  readonly key: string;
+  /** Names this hold; `provider.unlock(key, owner)` takes it. */
+  readonly owner: string;
+  /** The fencing token: greater than that of every earlier holder of the key. Hand it to what the lock protects. */
+  readonly token: bigint;
+  readonly mode: "exclusive" | "shared";
+  /** Whether the lock is certainly still ours (as far as the server keeps a lease for its TTL). */
+  readonly isHeld: boolean;
+  /** Milliseconds until the lock is lost unless it is renewed; 0 when it is not held. */
+  readonly remainingMs: number;
+  /** Aborts, with a {@link LockLostError} as its reason, when the lock is lost; never because it was released. Keeps the handle alive. */
+  readonly signal: AbortSignal;
+  /**
+   * Renews now.
+   *
+   * @param ttlMs the new TTL in ms, 10 to 2^31 − 1; default the lock's own. A shorter one shortens nothing.
+   * @throws LockNotHeldError when the lock is released, lost or gone; LockBackendError when the server did not answer: the lock is then
+   * held until its deadline.
+   */
+  refresh(ttlMs?: number): Promise<void>;
+  /**
+   * Renews from now on in this rhythm instead of the default one. Resolves at unlock, rejects with a LockLostError when the lock is lost;
+   * a caller who does not care may drop the promise.
+   */
+  autoRefresh(options?: AutoRefreshOptions): Promise<void>;
+  /**
+   * Lets go. Idempotent. Resolves to whether the lock was still ours: false after a loss.
+   *
+   * @throws LockBackendError when the server did not answer; the release goes on in the background, at worst the TTL ends the lease.
+   */
+  unlock(): Promise<boolean>;
+}
+
+export interface AutoRefreshOptions {
+  /** Effect: time between renewals. Unit: ms. Range: 1 to 2^31 − 1. @default a third of the TTL. Trap: at the TTL or above it comes too late. */
+  intervalMs?: number;
+  /** Effect: how long one renewal may take. Unit: ms. Range: 1 to 2^31 − 1. @default the lock's `attemptTimeoutMs` */
+  timeoutMs?: number;
+  /** Effect: the lock is given up, as lost, so long after now. Unit: ms. Range: 1 to 2^31 − 1. @default no bound */
+  maxHoldMs?: number;
+}
+
+/** A signal keeps its handle alive: whoever still listens has not dropped the lock. */
+const handleOfSignal = new WeakMap<AbortSignal, LockHandle>();
+
+export class LockHandle implements Lock {
+  /** When it was granted, on the engine's clock. */
+  readonly acquiredAt: number;
+  readonly #lease: Lease;
+  readonly #handOff: number;
+  #released: Promise<boolean> | undefined;
+  #lost: LossReason | undefined;
+  #controller: AbortController | undefined;
+  #ending: { resolve(): void; reject(error: unknown): void }[] | undefined;
+
+  constructor(lease: Lease, handOff: number, now: number) {
+    this.#lease = lease;
+    this.#handOff = handOff;
+    this.acquiredAt = now;
+  }
+
+  get key(): string {
+    return this.#lease.key;
+  }
+
+  get owner(): string {
+    return ownerOf(this.#lease, this.#handOff);
+  }
+
+  get token(): bigint {
+    return publicToken(this.#lease.token, this.#handOff);
+  }
+
+  get mode(): "exclusive" | "shared" {
+    return this.#lease.spec.mode;
+  }
+
+  get isHeld(): boolean {
+    return this.remainingMs > 0;
+  }
+
+  get remainingMs(): number {
+    if (this.#released !== undefined || this.#lost !== undefined) return 0;
+    const { deadline, maxHoldAt, engine } = this.#lease;
+    return Math.max(Math.min(deadline, maxHoldAt) - engine.clock.now(), 0);
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      handleOfSignal.set(this.#controller.signal, this);
+      if (this.#lost !== undefined) this.#controller.abort(new LockLostError(this.key, this.#lost));
+    }
+    return this.#controller.signal;
+  }
+
+  /** Why it was lost, if it was: also when its deadline has passed and no timer could say so yet. */
+  get loss(): LossReason | undefined {
+    if (this.#lost !== undefined || this.#released !== undefined || this.isHeld) return this.#lost;
+    return "expired";
+  }
+
+  async refresh(ttlMs?: number): Promise<void> {
+    if (ttlMs !== undefined) checkNumber("ttlMs", ttlMs, 10);
+    if (!this.isHeld) throw this.#notHeld();
+    await refresh(this.#lease, ttlMs ?? this.#lease.ttlMs);
+  }
+
+  autoRefresh(options: AutoRefreshOptions = {}): Promise<void> {
+    const ended = this.#autoRefresh(options);
+    // Dropping the promise is allowed: the loss is told by the signal and the event too.
+    ended.catch(() => {});
+    return ended;
+  }
+
+  async #autoRefresh(options: AutoRefreshOptions): Promise<void> {
+    checkKnown("autoRefresh options", options, ["intervalMs", "timeoutMs", "maxHoldMs"]);
+    const { intervalMs, timeoutMs, maxHoldMs } = options;
+    if (intervalMs !== undefined) checkNumber("intervalMs", intervalMs, 1);
+    if (timeoutMs !== undefined) checkNumber("timeoutMs", timeoutMs, 1);
+    if (maxHoldMs !== undefined) checkNumber("maxHoldMs", maxHoldMs, 1);
+    if (!this.isHeld) throw this.#notHeld();
+    this.#lease.renewInRhythm(intervalMs, timeoutMs, maxHoldMs);
+    await new Promise<void>((resolve, reject) => {
+      this.#ending ??= [];
+      this.#ending.push({ resolve, reject });
+    });
+  }
+
+  unlock(): Promise<boolean> {
+    this.#released ??= this.#unlock();
+    return this.#released;
+  }
+
+  #unlock(): Promise<boolean> {
+    for (const { resolve } of this.#ending ?? []) resolve();
+    if (this.#lost !== undefined) return Promise.resolve(false);
+    const now = this.#lease.engine.clock.now();
+    if (now >= this.#lease.deadline) {
+      this.#lease.lose("expired");
+      return Promise.resolve(false);
+    }
+    const freed = this.#lease.letGo(this, now);
+    return freed === true ? Promise.resolve(true) : freed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.unlock();
+  }
+
+  /** Called by the lease, once. */
+  onLost(reason: LossReason): void {
+    this.#lost = reason;
+    const error = new LockLostError(this.key, reason);
+    for (const { reject } of this.#ending ?? []) reject(error);
+    this.#controller?.abort(error);
+  }
+
+  #notHeld(): LockNotHeldError {
+    return new LockNotHeldError(this.key, this.#released === undefined ? "it was lost" : "it was released");
+  }
+}
+
+/** The owner people see: the lease's, with the hand-off it belongs to, unless the user gave it. */
+export function ownerOf(lease: Lease, handOff: number): string {
+  return lease.spec.owner ?? `${lease.owner}#${handOff}`;
+}

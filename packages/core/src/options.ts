@@ -1,0 +1,302 @@
+/** The options of the public face: their types, defaults and ranges, and the one place where they are checked. */
+import type { Clock } from "./clock.js";
+import type { DriverCapabilities } from "./driver.js";
+import { checkOwner, describe } from "./key.js";
+import type { Logger } from "./logger.js";
+
+/** Durations reach to 2^31 − 1 ms (24.8 days): what every backend and every timer can count. */
+export const longestMs = 2 ** 31 - 1;
+/** Below this a lease would be over before a loaded process could use it. */
+const shortestTtlMs = 10;
+const longestMetadataBytes = 1_024;
+const highestLimit = 1_000_000;
+
+/** What may be said of one acquisition. */
+export interface LockOptions {
+  /**
+   * Effect: how long the lease lives without renewal; if this process dies, others wait that long. Unit: ms. Range: 10 to 2^31 − 1.
+   * @default the provider's, 30,000. Trap: the backend may round it up (etcd counts whole seconds).
+   */
+  ttlMs?: number;
+  /**
+   * Effect: how long to wait for the lock; 0 tries once. Unit: ms. Range: 0 to 2^31 − 1.
+   * @default the provider's, 10,000; without bound when `retryCount` is given and `waitMs` is not. The call may outlast it by one attempt.
+   */
+  waitMs?: number;
+  /**
+   * Effect: the times between attempts when no notification comes; when it ends, the wait ends. Any iterable of milliseconds.
+   * @default exponential backoff with jitter. Trap: a generator object can be used once only; `fixedInterval` and its kin can be reused.
+   */
+  retry?: Iterable<number>;
+  /** Effect: with `retryDelayMs`, a fixed strategy: so many retries after the first attempt. Range: 0 to 2^31 − 1. */
+  retryCount?: number;
+  /** Effect: the time between those retries. Unit: ms. Range: 0 to 2^31 − 1. @default 1,000 */
+  retryDelayMs?: number;
+  /** Effect: ends the wait; the call rejects with `signal.reason`. It has no effect once the lock is held. */
+  signal?: AbortSignal;
+  /** Effect: `exclusive` (mutex, write lock) or `shared` (read lock; with `limit` a semaphore). @default "exclusive" */
+  mode?: "exclusive" | "shared";
+  /** Effect: at most so many shared holders, this one counted. Range: 1 to 1,000,000; only with `mode: "shared"`. @default no limit */
+  limit?: number;
+  /**
+   * Effect: the owner's name; whoever gives the same owner is the same holder, in this process (holds are counted) and in others.
+   * Range: 1 to 255 bytes of UTF-8. @default a new unguessable one. Trap: two tasks that share an owner do not exclude each other.
+   */
+  owner?: string;
+  /** Effect: a note for people, shown by `inspect`. Range: at most 1,024 bytes of UTF-8. Trap: anyone who reads the backend sees it. */
+  metadata?: string;
+  /**
+   * Effect: how long one call to the server may take before its outcome counts as unknown. Unit: ms. Range: 1 to 2^31 − 1.
+   * @default a third of the TTL, at most 5,000
+   */
+  attemptTimeoutMs?: number;
+  /** Effect: renew at a third of the TTL for as long as the handle is held. @default true */
+  autoRenew?: boolean;
+  /** Effect: the lock is given up, as lost, after so long. Unit: ms. Range: 1 to 2^31 − 1. @default no bound */
+  maxHoldMs?: number;
+  /** Effect: keep a place in the server's queue while waiting. @default true where the backend offers one (`capabilities.queue`) */
+  queue?: boolean;
+}
+
+/** `tryLock` asks once: what concerns waiting does not apply. */
+export type TryLockOptions = Omit<LockOptions, "waitMs" | "retry" | "retryCount" | "retryDelayMs" | "queue">;
+
+export interface HandOffOptions {
+  /** Effect: how often in a row a lease may pass to the next waiter of this process. Range: 0 to 1,023. @default 16 */
+  max?: number;
+  /** Effect: for how long in a row. Unit: ms. Range: 0 to 2^31 − 1. @default 100 */
+  maxMs?: number;
+}
+
+/** What may be said of a provider. The defaults of acquisitions stand here too. */
+export interface ProviderOptions
+  extends Pick<
+    LockOptions,
+    "ttlMs" | "waitMs" | "retry" | "retryCount" | "retryDelayMs" | "attemptTimeoutMs" | "autoRenew" | "maxHoldMs" | "queue"
+  > {
+  /** Effect: passing a held lease on inside the process, without a round trip. `false` asks the server every time. @default both bounds */
+  handOff?: false | HandOffOptions;
+  /** Effect: how often ended leases are swept away; 0 never. Unit: ms. Range: 0 to 2^31 − 1. @default 60,000 */
+  sweepIntervalMs?: number;
+  /** Effect: the name of this process in owners. Range: at most 73 bytes. @default `{hostname}-{8 hex digits}` */
+  instanceId?: string;
+  /** Effect: gets structured lines; anything shaped like pino. @default silence */
+  logger?: Logger;
+  /** Effect: another source of time. When: tests. @default the system's */
+  clock?: Clock;
+}
+
+/** One acquisition with every default filled in. */
+export interface AcquireSpec {
+  readonly ttlMs: number;
+  readonly waitMs: number;
+  readonly retry: Iterable<number> | undefined;
+  readonly signal: AbortSignal | undefined;
+  readonly mode: "exclusive" | "shared";
+  readonly limit: number | undefined;
+  readonly owner: string | undefined;
+  readonly metadata: string | undefined;
+  readonly attemptTimeoutMs: number;
+  /** What was asked for; else `attemptTimeoutMs` follows the TTL. */
+  readonly givenAttemptTimeoutMs: number | undefined;
+  readonly autoRenew: boolean;
+  readonly maxHoldMs: number;
+  readonly queue: boolean;
+}
+
+/** A provider's options with every default filled in; `base` is the spec of an acquisition that says nothing. */
+export interface ProviderSpec {
+  readonly base: AcquireSpec;
+  readonly handOff: { readonly max: number; readonly maxMs: number };
+  readonly sweepIntervalMs: number;
+}
+
+const lockOptionNames = [
+  "ttlMs",
+  "waitMs",
+  "retry",
+  "retryCount",
+  "retryDelayMs",
+  "signal",
+  "mode",
+  "limit",
+  "owner",
+  "metadata",
+  "attemptTimeoutMs",
+  "autoRenew",
+  "maxHoldMs",
+  "queue",
+] as const satisfies readonly (keyof LockOptions)[];
+
+const tryLockOptionNames = [
+  "ttlMs",
+  "signal",
+  "mode",
+  "limit",
+  "owner",
+  "metadata",
+  "attemptTimeoutMs",
+  "autoRenew",
+  "maxHoldMs",
+] as const satisfies readonly (keyof TryLockOptions)[];
+
+const providerOptionNames = [
+  "ttlMs",
+  "waitMs",
+  "retry",
+  "retryCount",
+  "retryDelayMs",
+  "attemptTimeoutMs",
+  "autoRenew",
+  "maxHoldMs",
+  "queue",
+  "handOff",
+  "sweepIntervalMs",
+  "instanceId",
+  "logger",
+  "clock",
+] as const satisfies readonly (keyof ProviderOptions)[];
+
+/** @throws TypeError or RangeError that names the option and what is accepted. */
+export function resolveProviderOptions(options: ProviderOptions, capabilities: DriverCapabilities): ProviderSpec {
+  checkKnown("provider options", options, providerOptionNames);
+  const { handOff, sweepIntervalMs = 60_000, instanceId, logger, clock, ...acquisition } = options;
+  checkNumber("sweepIntervalMs", sweepIntervalMs, 0);
+  if (instanceId !== undefined) checkInstanceId(instanceId);
+  if (logger !== undefined && (typeof logger !== "object" || logger === null || typeof logger.info !== "function"))
+    throw new TypeError(`logger must have the methods debug, info, warn and error, got ${describe(logger)}`);
+  if (clock !== undefined && typeof clock?.now !== "function") throw new TypeError("clock must be a Clock");
+  const plain: AcquireSpec = {
+    ttlMs: 30_000,
+    waitMs: 10_000,
+    retry: undefined,
+    signal: undefined,
+    mode: "exclusive",
+    limit: undefined,
+    owner: undefined,
+    metadata: undefined,
+    attemptTimeoutMs: 5_000,
+    givenAttemptTimeoutMs: undefined,
+    autoRenew: true,
+    maxHoldMs: Number.POSITIVE_INFINITY,
+    queue: capabilities.queue,
+  };
+  return { base: resolve(acquisition, plain, capabilities), handOff: resolveHandOff(handOff), sweepIntervalMs };
+}
+
+/** @throws TypeError or RangeError that names the option and what is accepted. */
+export function resolveLockOptions(options: LockOptions, base: AcquireSpec, capabilities: DriverCapabilities): AcquireSpec {
+  checkKnown("lock options", options, lockOptionNames);
+  return resolve(options, base, capabilities);
+}
+
+/** @throws TypeError or RangeError that names the option and what is accepted. */
+export function resolveTryLockOptions(options: TryLockOptions, base: AcquireSpec, capabilities: DriverCapabilities): AcquireSpec {
+  checkKnown("tryLock options", options, tryLockOptionNames);
+  return resolve({ ...options, waitMs: 0, queue: false }, base, capabilities);
+}
+
+function resolve(options: LockOptions, base: AcquireSpec, capabilities: DriverCapabilities): AcquireSpec {
+  const { ttlMs = base.ttlMs, signal, mode = base.mode, limit, owner, metadata, autoRenew = base.autoRenew, queue = base.queue } = options;
+  checkNumber("ttlMs", ttlMs, shortestTtlMs);
+  const { waitMs, retry } = resolveWaiting(options, base);
+  const givenAttemptTimeoutMs = options.attemptTimeoutMs ?? base.givenAttemptTimeoutMs;
+  if (givenAttemptTimeoutMs !== undefined) checkNumber("attemptTimeoutMs", givenAttemptTimeoutMs, 1);
+  if (options.maxHoldMs !== undefined) checkNumber("maxHoldMs", options.maxHoldMs, 1);
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw new TypeError(`signal must be an AbortSignal, got ${describe(signal)}`);
+  if (mode !== "exclusive" && mode !== "shared") throw new TypeError(`mode must be "exclusive" or "shared", got ${describe(mode)}`);
+  if (limit !== undefined) {
+    if (mode !== "shared") throw new TypeError('limit needs mode: "shared"');
+    checkNumber("limit", limit, 1, highestLimit);
+    if (!Number.isInteger(limit)) throw new RangeError(`limit must be a whole number from 1 to ${highestLimit}, got ${limit}`);
+  }
+  if (owner !== undefined) checkOwner(owner);
+  if (metadata !== undefined) checkMetadata(metadata);
+  checkBoolean("autoRenew", autoRenew);
+  checkBoolean("queue", queue);
+  if (options.queue === true && !capabilities.queue)
+    throw new TypeError("queue: true needs a backend that offers a queue (capabilities.queue)");
+  return {
+    ttlMs,
+    waitMs,
+    retry,
+    signal,
+    mode,
+    limit,
+    owner,
+    metadata,
+    attemptTimeoutMs: givenAttemptTimeoutMs ?? Math.min(ttlMs / 3, 5_000),
+    givenAttemptTimeoutMs,
+    autoRenew,
+    maxHoldMs: options.maxHoldMs ?? base.maxHoldMs,
+    // A place is given up by its owner alone, and one that is shared with others is never undone: it would be kept for the whole TTL.
+    queue: queue && owner === undefined,
+  };
+}
+
+function resolveWaiting(options: LockOptions, base: AcquireSpec): { waitMs: number; retry: Iterable<number> | undefined } {
+  const { retry, retryCount, retryDelayMs } = options;
+  if (options.waitMs !== undefined) checkNumber("waitMs", options.waitMs, 0);
+  if (retryDelayMs !== undefined) {
+    checkNumber("retryDelayMs", retryDelayMs, 0);
+    if (retryCount === undefined) throw new TypeError("retryDelayMs needs retryCount");
+  }
+  if (retryCount !== undefined) {
+    if (retry !== undefined) throw new TypeError("retry and retryCount exclude each other");
+    checkNumber("retryCount", retryCount, 0);
+    return { waitMs: options.waitMs ?? Number.POSITIVE_INFINITY, retry: repeat(retryDelayMs ?? 1_000, retryCount) };
+  }
+  if (retry !== undefined && (retry === null || typeof retry !== "object" || typeof retry[Symbol.iterator] !== "function"))
+    throw new TypeError(`retry must be an iterable of milliseconds, got ${describe(retry)}`);
+  return { waitMs: options.waitMs ?? base.waitMs, retry: retry ?? base.retry };
+}
+
+function* repeatOnce(delayMs: number, count: number): Generator<number> {
+  for (let retry = 0; retry < count; retry++) yield delayMs;
+}
+
+function repeat(delayMs: number, count: number): Iterable<number> {
+  return { [Symbol.iterator]: () => repeatOnce(delayMs, count) };
+}
+
+function resolveHandOff(handOff: false | HandOffOptions | undefined): { max: number; maxMs: number } {
+  if (handOff === false) return { max: 0, maxMs: 0 };
+  if (handOff === undefined) return { max: 16, maxMs: 100 };
+  checkKnown("handOff", handOff, ["max", "maxMs"]);
+  const { max = 16, maxMs = 100 } = handOff;
+  checkNumber("handOff.max", max, 0, 1_023);
+  if (!Number.isInteger(max)) throw new RangeError(`handOff.max must be a whole number from 0 to 1023, got ${max}`);
+  checkNumber("handOff.maxMs", maxMs, 0);
+  return { max, maxMs };
+}
+
+/** The id leaves room in the 255 bytes of an owner for its random part. */
+function checkInstanceId(instanceId: unknown): void {
+  if (typeof instanceId !== "string" || instanceId.length === 0 || Buffer.byteLength(instanceId) > 73 || !/^[\x21-\x7e]+$/.test(instanceId))
+    throw new RangeError("instanceId must be 1 to 73 printable ASCII characters without blanks");
+}
+
+function checkMetadata(metadata: unknown): void {
+  if (typeof metadata !== "string") throw new TypeError(`metadata must be a string, got ${describe(metadata)}`);
+  if (Buffer.byteLength(metadata) > longestMetadataBytes)
+    throw new RangeError(`metadata must be at most ${longestMetadataBytes} bytes of UTF-8, got ${Buffer.byteLength(metadata)}`);
+}
+
+/** @throws TypeError for anything but a number, RangeError outside of `least` to `most`. */
+export function checkNumber(name: string, value: unknown, least: number, most: number = longestMs): asserts value is number {
+  if (typeof value !== "number") throw new TypeError(`${name} must be a number from ${least} to ${most}, got ${describe(value)}`);
+  if (!(value >= least && value <= most)) throw new RangeError(`${name} must be a number from ${least} to ${most}, got ${value}`);
+}
+
+function checkBoolean(name: string, value: unknown): asserts value is boolean {
+  if (typeof value !== "boolean") throw new TypeError(`${name} must be true or false, got ${describe(value)}`);
+}
+
+/** A misspelt option would otherwise be a silent default. @throws TypeError for a non-object or an unknown name. */
+export function checkKnown(what: string, options: unknown, known: readonly string[]): void {
+  if (typeof options !== "object" || options === null) throw new TypeError(`${what} must be an object, got ${describe(options)}`);
+  for (const name in options) {
+    if (!known.includes(name)) throw new TypeError(`${what}: unknown option ${JSON.stringify(name)}; accepted are ${known.join(", ")}`);
+  }
+}

@@ -1,0 +1,372 @@
+/** `createLockProvider(driver, options)`: the public face over one driver. */
+import { Acquisition, publicHolder, Refused } from "./acquire.js";
+import type { Timer } from "./clock.js";
+import type { Call, Holder, LockDriver, LockRecord, Outcome } from "./driver.js";
+import { createEngine, type Engine } from "./engine.js";
+import {
+  driverError,
+  isDriverError,
+  LockBackendError,
+  LockLostError,
+  LockNotAcquiredError,
+  LockNotHeldError,
+  ProviderClosedError,
+} from "./errors.js";
+import type { LockEventName, LockEvents } from "./events.js";
+import { checkKey, checkOwner } from "./key.js";
+import type { Lease } from "./lease.js";
+import { type Lock, type LockHandle, ownerOf } from "./lock.js";
+import {
+  type AcquireSpec,
+  checkNumber,
+  type LockOptions,
+  type ProviderOptions,
+  resolveLockOptions,
+  resolveProviderOptions,
+  resolveTryLockOptions,
+  type TryLockOptions,
+} from "./options.js";
+import { createInstanceId } from "./owner.js";
+import { refresh } from "./renewer.js";
+import type { LockStats } from "./stats.js";
+
+/** What `tryWithLock` came to. */
+export type TryResult<T> =
+  | { readonly acquired: true; readonly value: T }
+  | { readonly acquired: false; readonly holder: Holder | undefined };
+
+/** Locks over one backend. Every method rejects with ProviderClosedError after `close()`, and with LockBackendError when the backend fails. */
+export interface LockProvider extends AsyncDisposable {
+  /** Names this provider in owners: `{hostname}-{8 hex digits}` unless given. */
+  readonly instanceId: string;
+  /**
+   * Waits for the lock.
+   *
+   * @throws LockTimeoutError when `waitMs` or the retry strategy ended first; LockNotAcquiredError instead with `waitMs: 0`; the reason of
+   * `signal` when it aborts; InvalidLockKeyError, TypeError or RangeError for bad input.
+   */
+  lock(key: string, options?: LockOptions): Promise<Lock>;
+  /** Asks once; undefined when the lock is held by another. */
+  tryLock(key: string, options?: TryLockOptions): Promise<Lock | undefined>;
+  /**
+   * Runs `body` while the lock is held, and releases it whatever happens.
+   *
+   * An error of the body is thrown as it is; if the release fails too, its error is added to it as `suppressed`. A release that fails alone
+   * costs no value: it is an `error` event.
+   *
+   * @throws what `lock` throws; LockLostError, with the body's `value`, when the body ran to its end but the lock was lost meanwhile.
+   */
+  withLock<T>(key: string, body: (lock: Lock) => Promise<T> | T): Promise<T>;
+  withLock<T>(key: string, options: LockOptions, body: (lock: Lock) => Promise<T> | T): Promise<T>;
+  /** As `withLock`, but asks once and does not run `body` when the lock is held by another. */
+  tryWithLock<T>(key: string, body: (lock: Lock) => Promise<T> | T): Promise<TryResult<T>>;
+  tryWithLock<T>(key: string, options: TryLockOptions, body: (lock: Lock) => Promise<T> | T): Promise<TryResult<T>>;
+  /** Whether anyone holds the key. By the time you read it, it may have changed: for people, not for decisions. */
+  isLocked(key: string): Promise<boolean>;
+  /** Who holds the key: nobody, one, or several sharing it. */
+  inspect(key: string): Promise<readonly Holder[]>;
+  /** Every live lease whose key starts with `prefix`. */
+  list(options?: { prefix?: string }): AsyncIterable<LockRecord>;
+  /** Proves that the backend is there and takes writes. */
+  ping(): Promise<void>;
+  /**
+   * Renews the lease of `owner`, wherever it was taken.
+   *
+   * @throws LockNotHeldError when that owner does not hold the key.
+   */
+  renew(key: string, owner: string, ttlMs: number): Promise<void>;
+  /** Frees the lease of `owner`, wherever it was taken (here: one hold of it). Resolves to whether there was one. */
+  unlock(key: string, owner: string): Promise<boolean>;
+  /** Removes the records of ended leases now; resolves to how many. */
+  sweep(): Promise<number>;
+  stats(): LockStats;
+  /** Listens; returns how to stop. */
+  on<N extends LockEventName>(event: N, listener: (event: LockEvents[N]) => void): () => void;
+  /**
+   * Refuses new calls, rejects waiters, aborts the signals of held locks (reason `closed`) and releases all. Settles within a second even
+   * when the server is silent: the TTL does the rest. Idempotent, never rejects.
+   */
+  close(): Promise<void>;
+}
+
+/** How long `close()` waits for the server, and for the driver after that; together under its second. */
+const releasePatienceMs = 800;
+const closePatienceMs = 150;
+
+/**
+ * @param driver a backend, such as `memoryDriver()`; `close()` of the provider closes it.
+ * @throws TypeError or RangeError that names the option and the accepted range.
+ */
+export function createLockProvider(driver: LockDriver, options: ProviderOptions = {}): LockProvider {
+  return new Provider(driver, options);
+}
+
+class Provider implements LockProvider {
+  readonly instanceId: string;
+  readonly #engine: Engine;
+  readonly #sweeper: Sweeper | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(driver: LockDriver, options: ProviderOptions) {
+    if (typeof driver?.acquire !== "function") throw new TypeError("driver must be a LockDriver, such as memoryDriver()");
+    const spec = resolveProviderOptions(options, driver.capabilities);
+    this.instanceId = options.instanceId ?? createInstanceId();
+    this.#engine = createEngine(driver, spec, this.instanceId, options);
+    if (spec.sweepIntervalMs > 0) this.#sweeper = new Sweeper(this.#engine, () => this.sweep());
+  }
+
+  async lock(key: string, options?: LockOptions): Promise<Lock> {
+    const { base } = this.#engine.spec;
+    const spec = options === undefined ? base : resolveLockOptions(options, base, this.#engine.driver.capabilities);
+    const lock = await this.#acquire(key, spec);
+    if (lock instanceof Refused) throw new LockNotAcquiredError(key, lock.holder);
+    return lock;
+  }
+
+  async tryLock(key: string, options: TryLockOptions = {}): Promise<Lock | undefined> {
+    const lock = await this.#try(key, options);
+    return lock instanceof Refused ? undefined : lock;
+  }
+
+  async withLock<T>(key: string, ...rest: [Body<T>] | [LockOptions, Body<T>]): Promise<T> {
+    const [options, body] = splitBody(rest);
+    return this.#run((await this.lock(key, options)) as LockHandle, body);
+  }
+
+  async tryWithLock<T>(key: string, ...rest: [Body<T>] | [TryLockOptions, Body<T>]): Promise<TryResult<T>> {
+    const [options = {}, body] = splitBody(rest);
+    const lock = await this.#try(key, options);
+    if (lock instanceof Refused) return { acquired: false, holder: lock.holder };
+    return { acquired: true, value: await this.#run(lock, body) };
+  }
+
+  async isLocked(key: string): Promise<boolean> {
+    return (await this.inspect(key)).length > 0;
+  }
+
+  async inspect(key: string): Promise<readonly Holder[]> {
+    return (await this.#inspect(key)).map(publicHolder);
+  }
+
+  async *list(options: { prefix?: string } = {}): AsyncIterable<LockRecord> {
+    this.#open();
+    if (options.prefix !== undefined && typeof options.prefix !== "string") throw new TypeError("prefix must be a string");
+    try {
+      for await (const record of this.#engine.driver.list(options)) yield { ...publicHolder(record), key: record.key };
+    } catch (error) {
+      throw new LockBackendError(this.#engine.driver.name, "list the locks", error);
+    }
+  }
+
+  async ping(): Promise<void> {
+    await this.#direct("take writes", undefined, (call) => this.#engine.driver.ping(call));
+  }
+
+  async renew(key: string, owner: string, ttlMs: number): Promise<void> {
+    this.#open(key);
+    checkKey(key);
+    checkOwner(owner);
+    checkNumber("ttlMs", ttlMs, 10);
+    const lease = this.#localLease(key, owner);
+    if (lease !== undefined) {
+      await refresh(lease, ttlMs);
+      return;
+    }
+    const token = await this.#tokenOf(key, owner);
+    const { renewals, spec } = this.#engine;
+    const held =
+      token !== undefined &&
+      (await this.#answer<boolean>("renew", key, (receiver) =>
+        renewals.submit({ key, owner, token, ttlMs, longestMs: ttlMs }, spec.base.attemptTimeoutMs, receiver),
+      ));
+    if (!held) throw new LockNotHeldError(key, `${owner} does not hold it`);
+  }
+
+  async unlock(key: string, owner: string): Promise<boolean> {
+    this.#open(key);
+    checkKey(key);
+    checkOwner(owner);
+    const handle = this.#localLease(key, owner)?.newestHandle;
+    if (handle !== undefined) return handle.unlock();
+    const token = await this.#tokenOf(key, owner);
+    if (token === undefined) return false;
+    const { releases, spec } = this.#engine;
+    return this.#answer<boolean>("release", key, (receiver) =>
+      releases.submit({ key, owner, token }, spec.base.attemptTimeoutMs, receiver),
+    );
+  }
+
+  async sweep(): Promise<number> {
+    const { driver, stats, events } = this.#engine;
+    const count = await this.#direct("sweep", undefined, (call) => driver.sweep(call));
+    stats.swept += count;
+    events.emit("swept", { count });
+    return count;
+  }
+
+  stats(): LockStats {
+    return this.#engine.stats.snapshot();
+  }
+
+  on<N extends LockEventName>(event: N, listener: (event: LockEvents[N]) => void): () => void {
+    return this.#engine.events.on(event, listener);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    const { gates, undo, acquires, releases, driver, schedule } = this.#engine;
+    this.#engine.closed = true;
+    this.#sweeper?.stop();
+    gates.close((key) => new ProviderClosedError(key));
+    undo.finish();
+    // Grants that are still on their way are given back when they come, so these are awaited first.
+    await this.#atMost(
+      releasePatienceMs,
+      acquires.idle().then(() => releases.idle()),
+    );
+    schedule.close();
+    await this.#atMost(
+      closePatienceMs,
+      driver.close().catch((error: unknown) => this.#engine.report(error, "close the driver")),
+    );
+  }
+
+  /** Waits for `work`, but not for ever. */
+  #atMost(ms: number, work: Promise<void>): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#engine.clock.setTimer(resolve, ms, true);
+      void work.then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+  }
+
+  #open(key?: string): void {
+    if (this.#engine.closed) throw new ProviderClosedError(key);
+  }
+
+  async #try(key: string, options: TryLockOptions): Promise<LockHandle | Refused> {
+    return this.#acquire(key, resolveTryLockOptions(options, this.#engine.spec.base, this.#engine.driver.capabilities));
+  }
+
+  #acquire(key: string, spec: AcquireSpec): Promise<LockHandle | Refused> {
+    this.#open(key);
+    checkKey(key);
+    spec.signal?.throwIfAborted();
+    return new Promise((resolve, reject) => {
+      this.#engine.gates.enter(new Acquisition(this.#engine, key, spec, resolve, reject));
+    });
+  }
+
+  async #run<T>(lock: LockHandle, body: Body<T>): Promise<T> {
+    let value: T;
+    try {
+      value = await body(lock);
+    } catch (error) {
+      await lock.unlock().catch((suppressed: unknown) => {
+        if (typeof error === "object" && error !== null && Object.isExtensible(error)) Object.assign(error, { suppressed });
+        this.#engine.report(suppressed, "release", lock.key);
+      });
+      throw error;
+    }
+    const { loss } = lock;
+    await lock.unlock().catch((error: unknown) => this.#engine.report(error, "release", lock.key));
+    if (loss !== undefined) throw new LockLostError(lock.key, loss, { value });
+    return value;
+  }
+
+  /** The lease here that `owner` names: the user's own owner, a handle's (refused when it is not the present one), or the lease's. */
+  #localLease(key: string, owner: string): Lease | undefined {
+    const { gates } = this.#engine;
+    const whole = gates.lease(key, owner);
+    if (whole !== undefined) return whole;
+    const lease = gates.lease(key, owner.slice(0, Math.max(owner.lastIndexOf("#"), 0)));
+    return lease !== undefined && ownerOf(lease, lease.handOffs) === owner ? lease : undefined;
+  }
+
+  async #tokenOf(key: string, owner: string): Promise<bigint | undefined> {
+    return (await this.#inspect(key)).find((holder) => holder.owner === owner)?.token;
+  }
+
+  async #inspect(key: string): Promise<readonly Holder[]> {
+    checkKey(key);
+    return this.#direct("inspect", key, (call) => this.#engine.driver.inspect(key, call));
+  }
+
+  /** A call outside of the batches, with their guarantee: it ends in time whatever the driver does. */
+  async #direct<T>(doing: string, key: string | undefined, run: (call: Call) => Promise<T>): Promise<T> {
+    this.#open(key);
+    const { clock, driver, spec } = this.#engine;
+    const timeoutMs = spec.base.attemptTimeoutMs;
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        const late = () => reject(driverError("the backend did not answer in time", { applied: "unknown", retryable: true }));
+        const timer = clock.setTimer(late, timeoutMs, true);
+        run({ timeoutMs })
+          .then(resolve, reject)
+          .finally(() => timer.cancel());
+      });
+    } catch (error) {
+      throw new LockBackendError(driver.name, doing, error, key);
+    }
+  }
+
+  /** One claim outside of any handle. */
+  #answer<T>(doing: string, key: string, submit: (receiver: { onOutcome(outcome: Outcome<T>): void }) => void): Promise<T> {
+    return new Promise((resolve, reject) => {
+      submit({
+        onOutcome: (outcome) => {
+          if (isDriverError(outcome)) reject(new LockBackendError(this.#engine.driver.name, doing, outcome, key));
+          else resolve(outcome);
+        },
+      });
+    });
+  }
+}
+
+type Body<T> = (lock: Lock) => Promise<T> | T;
+
+function splitBody<O, T>(rest: [Body<T>] | [O, Body<T>]): [O | undefined, Body<T>] {
+  const [options, body] = rest.length === 1 ? [undefined, rest[0]] : rest;
+  if (typeof body !== "function") throw new TypeError("body must be a function that takes the lock");
+  return [options, body];
+}
+
+/** Sweeps in a rhythm, for as long as the provider is open. */
+class Sweeper {
+  readonly #engine: Engine;
+  readonly #sweep: () => Promise<unknown>;
+  #timer: Timer;
+
+  constructor(engine: Engine, sweep: () => Promise<unknown>) {
+    this.#engine = engine;
+    this.#sweep = sweep;
+    this.#timer = this.#next();
+  }
+
+  stop(): void {
+    this.#timer.cancel();
+  }
+
+  /** A timer of its own: the schedule may then stand still while nothing is held. */
+  #next(): Timer {
+    const { clock, spec } = this.#engine;
+    return clock.setTimer(() => this.#run(), spec.sweepIntervalMs, false);
+  }
+
+  #run(): void {
+    this.#timer = this.#next();
+    this.#sweep().catch((error: unknown) => {
+      if (!this.#engine.closed) this.#engine.report(error, "sweep");
+    });
+  }
+}

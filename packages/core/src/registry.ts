@@ -1,0 +1,87 @@
+/** Backends by name or URL: registered by hand, or loaded from `@dlock/<name>` when first asked for. */
+import type { LockDriver } from "./driver.js";
+import { parseDuration } from "./duration.js";
+import { BackendNotInstalledError } from "./errors.js";
+import { describe } from "./key.js";
+import type { ProviderOptions } from "./options.js";
+import { createLockProvider, type LockProvider } from "./provider.js";
+
+/** What a backend package exports as `backend`, and what `registerBackend` takes. */
+export interface Backend {
+  /**
+   * Makes a driver from a URL whose scheme is the backend's name. It refuses parameters it does not know with a RangeError; the provider's
+   * own (`ttl`, `wait`) are taken out before.
+   */
+  fromUrl(url: URL): LockDriver | Promise<LockDriver>;
+}
+
+const backends = new Map<string, Backend>();
+
+/**
+ * Makes a backend known under a name, which is also the scheme of its URLs. A later registration replaces an earlier one.
+ *
+ * @throws TypeError when `name` is not a URL scheme in lower case or `backend` has no `fromUrl`.
+ */
+export function registerBackend(name: string, backend: Backend): void {
+  if (typeof name !== "string" || !/^[a-z][a-z0-9+.-]*$/.test(name))
+    throw new TypeError(`name must be a URL scheme in lower case, got ${describe(name)}`);
+  if (typeof backend?.fromUrl !== "function") throw new TypeError(`backend must have a method fromUrl, got ${describe(backend)}`);
+  backends.set(name, backend);
+}
+
+/** URL schemes that are spellings of another: TLS, as the clients write it. */
+const aliases: Readonly<Record<string, string>> = { rediss: "redis", mariadb: "mysql" };
+
+/**
+ * Makes a provider from a URL such as `sqlite:./dlock.db` or `redis://localhost:6379?ttl=30s`. The parameters `ttl` and `wait` are the
+ * provider's (a number of ms, or `500ms`, `30s`, `5m`, `1h`); the others belong to the backend.
+ *
+ * @throws TypeError for what is no URL, RangeError for an unknown parameter, BackendNotInstalledError when the package is not there.
+ */
+export async function createLockProviderFromUrl(url: string | URL, options: ProviderOptions = {}): Promise<LockProvider> {
+  const parsed = parseUrl(url);
+  const scheme = parsed.protocol.slice(0, -1);
+  const backend = await findBackend(aliases[scheme] ?? scheme);
+  const fromUrl: ProviderOptions = {};
+  const ttl = takeParameter(parsed, "ttl");
+  if (ttl !== null) fromUrl.ttlMs = parseDuration("ttl", ttl);
+  const wait = takeParameter(parsed, "wait");
+  if (wait !== null) fromUrl.waitMs = parseDuration("wait", wait);
+  const driver = await backend.fromUrl(parsed);
+  try {
+    return createLockProvider(driver, { ...fromUrl, ...options });
+  } catch (error) {
+    await driver.close();
+    throw error;
+  }
+}
+
+async function findBackend(name: string): Promise<Backend> {
+  const known = backends.get(name);
+  if (known !== undefined) return known;
+  const packageName = `@dlock/${name}`;
+  let loaded: { backend?: Backend };
+  try {
+    loaded = (await import(packageName)) as { backend?: Backend };
+  } catch (error) {
+    throw new BackendNotInstalledError(name, packageName, error);
+  }
+  if (typeof loaded.backend?.fromUrl !== "function") throw new TypeError(`${packageName} exports no backend: update it`);
+  return loaded.backend;
+}
+
+function parseUrl(url: string | URL): URL {
+  // Not the text itself: a URL often carries a password.
+  if (typeof url !== "string" && !(url instanceof URL)) throw new TypeError(`url must be a string or a URL, got ${describe(url)}`);
+  try {
+    return new URL(url);
+  } catch {
+    throw new TypeError("url must be a URL that starts with the name of a backend, such as sqlite:./dlock.db");
+  }
+}
+
+function takeParameter(url: URL, name: string): string | null {
+  const value = url.searchParams.get(name);
+  url.searchParams.delete(name);
+  return value;
+}

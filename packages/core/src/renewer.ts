@@ -1,0 +1,83 @@
+/**
+ * Renewal: when a lease wants it, and one attempt at it. There is no timer here but the provider's one; the batcher turns the renewals that
+ * fall due together into one call.
+ */
+import type { Receiver } from "./batcher.js";
+import type { Outcome } from "./driver.js";
+import { isDriverError, LockBackendError, LockNotHeldError } from "./errors.js";
+import type { Lease } from "./lease.js";
+import { fieldsOf } from "./logger.js";
+
+/** Locks taken over a stretch of time fall due together: so many meeting points in a TTL, each before its third is over. */
+const meetingPoints = 24;
+const shortestRetryMs = 10;
+const longestRetryMs = 1_000;
+
+/** A third of the TTL after the last success, or, for a lease that was refreshed to live longer, when two thirds of its TTL remain. */
+export function nextRenewal(lease: Lease, renewedAt: number): number {
+  if (lease.renewEveryMs !== undefined) return renewedAt + lease.renewEveryMs;
+  const wanted = Math.max(renewedAt + lease.ttlMs / 3, lease.deadline - (lease.ttlMs * 2) / 3);
+  const step = lease.ttlMs / meetingPoints;
+  return Math.floor(wanted / step) * step;
+}
+
+/** Sends one renewal. Nothing is sent once the release has begun: the lease is then no longer `held`. */
+export function renew(lease: Lease): void {
+  lease.renewing = true;
+  submit(lease, lease.ttlMs, {
+    onOutcome(outcome, sentAt) {
+      lease.renewing = false;
+      // Released or lost meanwhile: the answer concerns nobody.
+      if (lease.state !== "held") return;
+      if (outcome === true) lease.extended(sentAt, lease.ttlMs);
+      else if (outcome === false) lease.lose("refused");
+      else retryLater(lease, outcome);
+    },
+  });
+}
+
+/**
+ * One renewal that somebody waits for.
+ *
+ * @throws LockNotHeldError when the lease is gone, LockBackendError when the server gave no answer (the lock is then held until its deadline).
+ */
+export function refresh(lease: Lease, ttlMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    submit(lease, ttlMs, {
+      onOutcome(outcome, sentAt) {
+        if (isDriverError(outcome)) {
+          reject(new LockBackendError(lease.engine.driver.name, "refresh", outcome, lease.key));
+          return;
+        }
+        if (lease.state === "held") {
+          if (outcome) lease.extended(sentAt, ttlMs);
+          else lease.lose("refused");
+        }
+        if (lease.state === "held") resolve();
+        else reject(new LockNotHeldError(lease.key, outcome ? "it was released or lost meanwhile" : "the backend says its lease is over"));
+      },
+    });
+  });
+}
+
+function submit(lease: Lease, ttlMs: number, receiver: Receiver<boolean>): void {
+  const { engine, key, owner, token } = lease;
+  const longestMs = Math.max(lease.longestMs, ttlMs);
+  engine.renewals.submit({ key, owner, token, ttlMs, longestMs }, lease.renewTimeoutMs, receiver);
+}
+
+/** No answer is no loss yet: the deadline decides. Until then it is tried again, more often as the end comes nearer. */
+function retryLater(lease: Lease, cause: Outcome<boolean>): void {
+  const now = lease.engine.clock.now();
+  const remainingMs = Math.max(lease.deadline - now, 0);
+  lease.renewAt = now + Math.min(Math.max(remainingMs / 4, shortestRetryMs), longestRetryMs);
+  if (!lease.atRisk) {
+    lease.atRisk = true;
+    lease.engine.logger?.warn(
+      { ...fieldsOf(lease.key, lease.owner, lease.publicToken), remaining_ms: remainingMs, err: cause },
+      "lock at risk",
+    );
+    lease.engine.events.emit("at-risk", { ...lease.describe(), remainingMs, cause });
+  }
+  lease.reschedule();
+}
