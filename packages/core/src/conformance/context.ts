@@ -23,6 +23,8 @@ export class Context {
   readonly second: Client;
   /** The TTL to give to a lease that the case waits to end. */
   readonly ttlMs: number;
+  /** As `ttlMs`, and long enough to do something before it ends, also on a busy machine. */
+  readonly roomyTtlMs: number;
   readonly timeoutMs: number;
   readonly clock: Clock;
   readonly countRecords: (() => number | Promise<number>) | undefined;
@@ -40,6 +42,7 @@ export class Context {
     this.clock = setup.clock ?? systemClock;
     this.countRecords = setup.countRecords?.bind(setup);
     this.ttlMs = this.given(setup.ttlMs ?? 300);
+    this.roomyTtlMs = Math.max(this.ttlMs, this.given(1_000));
     this.first = new Client(first, this);
     this.second = new Client(second, this);
   }

@@ -35,9 +35,9 @@ export const extend: readonly ConformanceCase[] = [
     rule: "R8",
     async run(t) {
       const [short, witness] = [t.key(), t.key()];
-      const grant = await t.first.grant({ key: short, ttlMs: 3 * t.ttlMs });
+      const grant = await t.first.grant({ key: short, ttlMs: t.roomyTtlMs });
       assert.equal(await t.first.extend(grant), true);
-      await t.first.grant({ key: witness, ttlMs: 3 * t.ttlMs });
+      await t.first.grant({ key: witness, ttlMs: t.roomyTtlMs });
       await t.ended(witness);
       assert.equal((await t.second.holder(short)).owner, grant.owner);
       await t.second.refusal({ key: short });

@@ -130,11 +130,11 @@ export const queue: readonly ConformanceCase[] = [
       const [key, witness] = [t.key(), t.key()];
       const [one, two] = [t.owner(), t.owner()];
       const holder = await t.first.grant({ key });
-      await t.first.refusal({ key, owner: one, queue: true, ttlMs: 3 * t.ttlMs });
+      await t.first.refusal({ key, owner: one, queue: true, ttlMs: t.roomyTtlMs });
       await t.second.refusal({ key, owner: two, queue: true });
       await t.first.refusal({ key, owner: one, queue: true, ttlMs: longMs });
       // A lease taken now outlives the place as it was first asked for.
-      await t.first.grant({ key: witness, ttlMs: 3 * t.ttlMs });
+      await t.first.grant({ key: witness, ttlMs: t.roomyTtlMs });
       await t.ended(witness);
       await t.first.release(holder);
       await t.second.refusal({ key, owner: two, queue: true });

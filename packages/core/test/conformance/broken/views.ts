@@ -4,7 +4,7 @@ import { driverError } from "../../../src/index.ts";
 import { acquiring, ask, type Broken, call, Fault, free, holders, prolong, showing } from "../faults.ts";
 
 async function renew(honest: LockDriver, key: string): Promise<void> {
-  for (const { owner, token } of await holders(honest, key)) await prolong(honest, { key, owner, token, ttlMs: 1_200, longestMs: 60_000 });
+  for (const { owner, token } of await holders(honest, key)) await prolong(honest, { key, owner, token, ttlMs: 60_000, longestMs: 60_000 });
 }
 
 /** Lists something else than there is. */
