@@ -1,1 +1,3 @@
-export {};
+export { backend } from "./backend.js";
+export { redisDriver } from "./driver.js";
+export type { RedisDriverOptions } from "./options.js";

@@ -1,0 +1,305 @@
+/** The Redis driver: one script call for a batch (one for each hash-slot group of it on a Cluster). */
+import {
+  type AcquireClaim,
+  type AcquireResult,
+  type Call,
+  type Claim,
+  type DriverError,
+  type ExtendClaim,
+  type Holder,
+  isDriverError,
+  type LockDriver,
+  type LockRecord,
+  type Outcome,
+  type ReleaseClaim,
+  systemClock,
+} from "@dlock/core";
+import { refusedBy } from "./errors.js";
+import { openCluster, openRedis, parseUrl, type RedisDriverOptions } from "./options.js";
+import { agreement, agreementSlot, groupCount, groupOf, Names, ownerText, slotOfGroup, tokenText } from "./protocol.js";
+import { acquired, holders, verdict } from "./records.js";
+import { acquireScript, extendScript, inspectScript, releaseScript, type Script } from "./scripts.js";
+import { evictionWarning } from "./server.js";
+import { Watches } from "./watches.js";
+import { type Argument, Wire } from "./wire.js";
+
+const noToken = "-".repeat(16);
+
+/** How long each step of a `list` may take: the contract gives it no time of its own. */
+const pageMs = 5_000;
+
+/**
+ * A driver for Redis 6.2 to 8 and Valkey: a single server, Sentinel or Cluster. The connection is opened by the first call.
+ *
+ * @throws TypeError when not exactly one of `client`, `connection`, `cluster` and `url` is given; RangeError for a URL or prefix that cannot be.
+ */
+export function redisDriver(options: RedisDriverOptions): LockDriver {
+  return new RedisDriver(options);
+}
+
+class RedisDriver implements LockDriver {
+  readonly name = "redis";
+  readonly capabilities = { scope: "network", minTtlMs: 1, ttlStepMs: 1, maxBatch: 500, watch: true, queue: false } as const;
+  /** Groups are the lanes of a Cluster: what one frozen master serves delays nobody else. */
+  readonly laneOf?: (key: string) => string;
+  readonly #wire: Wire;
+  readonly #names: Names;
+  readonly #watches: Watches;
+  readonly #warn: (message: string) => void;
+  #agreed: Promise<void> | undefined;
+  #agreedNow = false;
+
+  constructor(options: RedisDriverOptions) {
+    const given = [options.client, options.connection, options.cluster, options.url].filter((value) => value !== undefined);
+    if (given.length !== 1) throw new TypeError("redisDriver needs exactly one of client, connection, cluster and url");
+    const {
+      client,
+      connection,
+      cluster,
+      prefix = "lock:",
+    } = options.url === undefined ? options : { ...parseUrl(options.url), ...dropUrl(options) };
+    this.#names = new Names(prefix);
+    const clock = options.clock ?? systemClock;
+    const opened = client ?? (cluster === undefined ? openRedis(connection ?? {}) : openCluster(cluster.nodes, cluster.options));
+    // Another server may answer after a reconnect, or the same without its data.
+    this.#wire = new Wire(opened, client === undefined, clock, () => {
+      this.#agreed = undefined;
+      this.#agreedNow = false;
+    });
+    this.#watches = new Watches(this.#wire, clock);
+    this.#warn = options.onWarning ?? ((message) => process.emitWarning(message, "DlockWarning"));
+    if (this.#wire.sharded) this.laneOf = (key) => String(groupOf(key));
+  }
+
+  acquire(claims: readonly AcquireClaim[], call: Call): Promise<readonly Outcome<AcquireResult>[]> {
+    return this.#byGroup(claims, call, async (part, group, timeoutMs) => {
+      const counters: number[] = [];
+      const positions = new Map<number, number>();
+      const records: string[] = [];
+      const args: Argument[] = [0];
+      for (const { key, owner, ttlMs, mode, limit, metadata } of part) {
+        const own = groupOf(key);
+        let position = positions.get(own);
+        if (position === undefined) {
+          position = counters.push(own);
+          positions.set(own, position);
+        }
+        records.push(this.#names.record(key, own));
+        const how = mode === "exclusive" ? "x" : `s${limit ?? ""}`;
+        args.push(position, ownerText(owner), Math.ceil(ttlMs), how, metadata === undefined ? "" : `+${metadata}`);
+      }
+      args[0] = counters.length;
+      const keys = [...counters.map((counter) => this.#names.counter(counter)), ...records];
+      const [nowUs, ...answers] = await this.#run(acquireScript, group, keys, args, timeoutMs);
+      return part.map(({ ttlMs }, index) => acquired(answers[index], Math.ceil(ttlMs), Number(nowUs)));
+    });
+  }
+
+  extend(claims: readonly ExtendClaim[], call: Call): Promise<readonly Outcome<boolean>[]> {
+    return this.#oneByOneIfMoving(claims, call, async (part, group, timeoutMs) => {
+      const args: Argument[] = [];
+      for (const { owner, token, ttlMs, longestMs } of part) {
+        args.push(tokenText(token) + ownerText(owner), Math.ceil(ttlMs), Math.ceil(longestMs));
+      }
+      return (await this.#run(extendScript, group, this.#records(part), args, timeoutMs)).map(verdict);
+    });
+  }
+
+  release(claims: readonly ReleaseClaim[], call: Call): Promise<readonly Outcome<boolean>[]> {
+    return this.#oneByOneIfMoving(claims, call, async (part, group, timeoutMs) => {
+      const args: Argument[] = [this.#wire.sharded ? "SPUBLISH" : "PUBLISH"];
+      for (const { owner, token } of part) args.push((token === undefined ? noToken : tokenText(token)) + ownerText(owner));
+      return (await this.#run(releaseScript, group, this.#records(part), args, timeoutMs)).map(verdict);
+    });
+  }
+
+  async inspect(key: string, call: Call): Promise<readonly Holder[]> {
+    const [nowUs, answer] = await this.#run(inspectScript, groupOf(key), [this.#names.record(key)], [], call.timeoutMs);
+    if (typeof answer === "string" && answer.startsWith("!")) throw refusedBy(answer.slice(1));
+    return holders(answer, Number(nowUs));
+  }
+
+  async *list({ prefix = "" }: { prefix?: string }): AsyncIterable<LockRecord> {
+    // Opens the connection, and on a Cluster finds the masters.
+    await this.#compare(pageMs);
+    // SCAN may show a key twice.
+    const seen = new Set<string>();
+    for (const master of this.#wire.masters()) {
+      let cursor = "0";
+      do {
+        const scan = ["MATCH", this.#names.pattern(prefix), "COUNT", 500];
+        const [next, names] = (await this.#wire.sendTo(master, "scan", [cursor, ...scan], pageMs)) as [string, string[]];
+        cursor = next;
+        const keys = names.flatMap((name) => {
+          const key = this.#names.keyOf(name);
+          if (!key?.startsWith(prefix) || seen.has(key)) return [];
+          seen.add(key);
+          return [key];
+        });
+        yield* await this.#inspectAll(keys);
+      } while (cursor !== "0");
+    }
+  }
+
+  async watch({ key }: Claim, wake: () => void): Promise<() => void> {
+    const group = groupOf(key);
+    return this.#watches.watch(this.#names.record(key, group), slotOfGroup(group), wake);
+  }
+
+  /** Redis removes what has ended by itself; entries of ended sharers go with the next look at their record, or with it. */
+  async sweep(call: Call): Promise<number> {
+    this.#agreed = undefined;
+    await this.#agree(call.timeoutMs);
+    return 0;
+  }
+
+  async ping(call: Call): Promise<void> {
+    const groups = this.#wire.sharded ? Array.from({ length: groupCount }, (_, group) => group) : [0];
+    // A write that is refused wherever a grant would be, and changes nothing: no such key can exist.
+    await Promise.all(
+      groups.map((group) => this.#wire.send(slotOfGroup(group), "set", [this.#names.probe(group), "", "XX", "PX", 1], call.timeoutMs)),
+    );
+    await this.#agree(call.timeoutMs);
+    for (const master of this.#wire.masters()) {
+      const warning = evictionWarning(await this.#wire.sendTo(master, "info", ["memory"], call.timeoutMs).catch(() => ""));
+      if (warning !== undefined) this.#warn(warning);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#watches.close();
+    this.#wire.close();
+  }
+
+  #records(claims: readonly Claim[]): string[] {
+    return claims.map(({ key }) => this.#names.record(key));
+  }
+
+  /** Calls a script by its hash, and with its text where the server does not know it (after a restart, a failover or SCRIPT FLUSH). */
+  async #run(script: Script, group: number, keys: readonly string[], args: readonly Argument[], timeoutMs: number): Promise<unknown[]> {
+    if (!this.#agreedNow) await this.#agree(timeoutMs);
+    const rest = [keys.length, ...keys, ...args];
+    try {
+      return (await this.#wire.send(slotOfGroup(group), "evalsha", [script.sha, ...rest], timeoutMs)) as unknown[];
+    } catch (error) {
+      const { message } = error as DriverError;
+      if (message.includes("NOSCRIPT"))
+        return (await this.#wire.send(slotOfGroup(group), "eval", [script.source, ...rest], timeoutMs)) as unknown[];
+      throw error;
+    }
+  }
+
+  async #inspectAll(keys: readonly string[]): Promise<LockRecord[]> {
+    const claims = keys.map((key) => ({ key }));
+    const found: LockRecord[] = [];
+    for (const [group, part] of this.#parts(claims)) {
+      const records = part.map(({ key }) => this.#names.record(key));
+      const [nowUs, ...answers] = await this.#run(inspectScript, group, records, [], pageMs);
+      for (const [index, answer] of answers.entries()) {
+        const key = part[index]?.key as string;
+        for (const holder of holders(answer, Number(nowUs))) found.push({ key, ...holder });
+      }
+    }
+    return found;
+  }
+
+  /** A Cluster takes a script only for keys of one slot. Core sends them so (`laneOf`); this is for everyone else. */
+  #parts<C extends { key: string }>(claims: readonly C[]): Map<number, C[]> {
+    const parts = new Map<number, C[]>();
+    if (!this.#wire.sharded) return claims.length === 0 ? parts : parts.set(groupOf(claims[0]?.key as string), [...claims]);
+    for (const claim of claims) {
+      const group = groupOf(claim.key);
+      const part = parts.get(group);
+      if (part === undefined) parts.set(group, [claim]);
+      else part.push(claim);
+    }
+    return parts;
+  }
+
+  async #byGroup<C extends Claim, T>(
+    claims: readonly C[],
+    call: Call,
+    run: (part: readonly C[], group: number, timeoutMs: number) => Promise<Outcome<T>[]>,
+  ): Promise<readonly Outcome<T>[]> {
+    const parts = this.#parts(claims);
+    const answered = await Promise.all(
+      [...parts].map(async ([group, part]) => {
+        try {
+          return await run(part, group, call.timeoutMs);
+        } catch (error) {
+          if (!isDriverError(error)) throw error;
+          return part.map(() => error);
+        }
+      }),
+    );
+    if (parts.size === 1) return this.#notice(claims, answered[0] as Outcome<T>[]);
+    const outcomes = new Map<C, Outcome<T>>();
+    for (const [index, part] of [...parts.values()].entries()) {
+      for (const [place, claim] of part.entries()) outcomes.set(claim, answered[index]?.[place] as Outcome<T>);
+    }
+    return this.#notice(
+      claims,
+      claims.map((claim) => outcomes.get(claim) as Outcome<T>),
+    );
+  }
+
+  /** While a slot moves, a script that names keys on both sides is refused (TRYAGAIN): then each key is asked for where it is. */
+  #oneByOneIfMoving<C extends Claim>(
+    claims: readonly C[],
+    call: Call,
+    run: (part: readonly C[], group: number, timeoutMs: number) => Promise<Outcome<boolean>[]>,
+  ): Promise<readonly Outcome<boolean>[]> {
+    return this.#byGroup(claims, call, async (part, group, timeoutMs) => {
+      try {
+        return await run(part, group, timeoutMs);
+      } catch (error) {
+        if (part.length === 1 || !(error as Error).message.includes("TRYAGAIN")) throw error;
+        const each = part.map((claim) => run([claim], group, timeoutMs).catch((reason: DriverError) => [reason]));
+        return (await Promise.all(each)).flat();
+      }
+    });
+  }
+
+  /** A master that became a replica will not be one again on this connection: the next one leads to the new master. */
+  #notice<C extends Claim, T>(claims: readonly C[], outcomes: readonly Outcome<T>[]): readonly Outcome<T>[] {
+    for (const [index, outcome] of outcomes.entries()) {
+      if (isDriverError(outcome) && outcome.message.includes("READONLY"))
+        this.#wire.renew(slotOfGroup(groupOf(claims[index]?.key as string)));
+    }
+    return outcomes;
+  }
+
+  /** Two clients that spread keys differently would lock two different records: the first to come writes down how. */
+  #agree(timeoutMs: number): Promise<void> {
+    this.#agreed ??= this.#compare(timeoutMs).then(
+      () => {
+        this.#agreedNow = true;
+      },
+      (error) => {
+        this.#agreed = undefined;
+        throw error;
+      },
+    );
+    return this.#agreed;
+  }
+
+  async #compare(timeoutMs: number): Promise<void> {
+    const name = this.#names.agreement;
+    const read = () => this.#wire.send(agreementSlot, "get", [name], timeoutMs);
+    let found = await read();
+    if (found === null) {
+      // A server that is out of memory cannot keep it, and grants nothing either; what is held must still be renewed and released.
+      await this.#wire.send(agreementSlot, "set", [name, agreement, "NX"], timeoutMs).catch((error: DriverError) => {
+        if (!error.message.includes("OOM")) throw error;
+      });
+      found = (await read()) ?? agreement;
+    }
+    if (found !== agreement) {
+      throw refusedBy(`another dlock lives under this prefix: ${String(found)}, this one is ${agreement}`);
+    }
+  }
+}
+
+function dropUrl({ url: _, ...rest }: RedisDriverOptions): Omit<RedisDriverOptions, "url"> {
+  return rest;
+}

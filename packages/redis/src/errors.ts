@@ -1,0 +1,77 @@
+/** What the server or ioredis said, as the contract's third answer: with the remedy, and whether it may have been applied. */
+import { type DriverError, driverError } from "@dlock/core";
+
+interface Meaning {
+  readonly pattern: RegExp;
+  readonly remedy: string;
+  /** Whether it may pass by itself. */
+  readonly retryable: boolean;
+}
+
+/** Everything here is an answer of the server given before it wrote anything. The first that matches counts. */
+const meanings: readonly Meaning[] = [
+  {
+    pattern: /FOREIGN|WRONGTYPE/,
+    remedy: "something that is not a dlock record lies under its name: choose another prefix",
+    retryable: false,
+  },
+  { pattern: /EXHAUSTED/, remedy: "the server's clock is beyond the year 2255: set it", retryable: false },
+  {
+    pattern: /READONLY/,
+    remedy: "this server is a replica, and locks need the master: connect to the master or through Sentinel",
+    retryable: true,
+  },
+  { pattern: /\bOOM\b/, remedy: "the server is at its maxmemory: raise it or free memory", retryable: true },
+  { pattern: /LOADING/, remedy: "the server is loading its data: wait until it is done", retryable: true },
+  { pattern: /MISCONF/, remedy: "the server cannot save its data and refuses writes: see its log", retryable: false },
+  { pattern: /NOREPLICAS/, remedy: "fewer replicas are connected than min-replicas-to-write demands", retryable: true },
+  { pattern: /MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MOVED|ASK /, remedy: "the Cluster is changing, or a part of it is down", retryable: true },
+  { pattern: /max number of clients/, remedy: "the server's maxclients is reached: raise it or close connections", retryable: true },
+  { pattern: /WRONGPASS|invalid password/, remedy: "check user name and password", retryable: false },
+  { pattern: /NOAUTH/, remedy: "the server wants a password: give one", retryable: false },
+  {
+    pattern: /NOPERM|no permissions/i,
+    remedy: "the user lacks a permission: the README of @dlock/redis lists those needed",
+    retryable: false,
+  },
+  { pattern: /BUSY /, remedy: "a script of somebody else blocks the server", retryable: true },
+  { pattern: /protected mode|DENIED/, remedy: "the server is in protected mode", retryable: false },
+];
+
+/** An error answer of the server: it did not apply the claim. */
+export function refusedBy(message: string, cause?: unknown): DriverError {
+  const meaning = meanings.find(({ pattern }) => pattern.test(message));
+  const remedy = meaning === undefined ? "" : `; ${meaning.remedy}`;
+  // The server's own words, without the position in our script that Redis adds.
+  const words = message.replace(/ script: [0-9a-f]{40}.*$/s, "").replace(/\buser_script:\d+: /g, "");
+  return driverError(`Redis answered "${words}"${remedy}`, { applied: "no", retryable: meaning?.retryable ?? false, cause });
+}
+
+/** Whether an error came from the server as an answer, rather than from the connection. Not `instanceof`: there may be two copies of ioredis. */
+export function isReply(error: unknown): error is Error {
+  return error instanceof Error && error.name === "ReplyError";
+}
+
+/** The connection broke while the request was under way. */
+export function interrupted(cause: unknown): DriverError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return driverError(`the connection to Redis broke before the answer: ${why}`, { applied: "unknown", retryable: true, cause });
+}
+
+/** Nothing came back in time. */
+export function unanswered(timeoutMs: number): DriverError {
+  return driverError(`Redis did not answer within ${Math.round(timeoutMs)} ms; it may be slow, frozen or unreachable`, {
+    applied: "unknown",
+    retryable: true,
+  });
+}
+
+/** There was no connection to send the request on. */
+export function unreachable(why: string, cause?: unknown): DriverError {
+  const message = cause instanceof Error ? cause.message : undefined;
+  const meaning = message === undefined ? undefined : meanings.find(({ pattern }) => pattern.test(message));
+  return driverError(
+    `no connection to Redis (${why}${message === undefined ? "" : `: ${message}`}); ${meaning?.remedy ?? "check that it runs and can be reached"}`,
+    { applied: "no", retryable: meaning?.retryable ?? true, cause },
+  );
+}

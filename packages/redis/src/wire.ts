@@ -1,0 +1,204 @@
+/** One way to a Redis server or Cluster: sends commands with exact deadlines, over the user's client or one of our own. */
+import type { Socket } from "node:net";
+import type { Clock, DriverError } from "@dlock/core";
+import { type Cluster, Command, type Redis } from "ioredis";
+import { interrupted, isReply, refusedBy, unanswered, unreachable } from "./errors.js";
+
+export type Argument = string | number;
+
+/** A connection of our own that has not become ready for so long (a frozen server accepts connections) is given up and tried again. */
+const handshakePatienceMs = 3_000;
+
+export class Wire {
+  readonly client: Redis | Cluster;
+  readonly sharded: boolean;
+  /** Whether we opened it: then it is ours to cut, and to close. */
+  readonly owned: boolean;
+  readonly #clock: Clock;
+  readonly #undo: (() => void)[] = [];
+  #lastError: unknown;
+  #closed = false;
+
+  /** @param onConnect is called for each connection that is lost, since the next one may lead to another server. */
+  constructor(client: Redis | Cluster, owned: boolean, clock: Clock, onLost: () => void) {
+    this.client = client;
+    this.sharded = isCluster(client);
+    this.owned = owned;
+    this.#clock = clock;
+    this.#listen(client, "close", onLost);
+    if (!owned) return;
+    this.#listen(client, "error", (error: unknown) => {
+      this.#lastError = error;
+    });
+    this.#listen(client, "ready", () => {
+      this.#lastError = undefined;
+    });
+    if (isCluster(client)) {
+      this.#listen(client, "node error", (error: unknown) => {
+        this.#lastError = error;
+      });
+      this.#listen(client, "+node", (node: Redis) => this.#watchHandshake(node));
+    } else this.#watchHandshake(client);
+  }
+
+  /**
+   * Sends one command to the master of a slot and resolves to the answer.
+   *
+   * @throws DriverError, `timeoutMs` from now at the latest.
+   */
+  async send(slot: number, name: string, args: readonly Argument[], timeoutMs: number): Promise<unknown> {
+    const endsAt = this.#clock.now() + timeoutMs;
+    const command = () => new Command(name, args as Argument[], { replyEncoding: "utf8" });
+    const { client } = this;
+    if (client.status !== "ready") await this.#ready(timeoutMs);
+    const left = () => endsAt - this.#clock.now();
+    if (!isCluster(client)) return this.#dispatch(client, client, command(), left(), timeoutMs);
+    const node = masterOf(client, slot);
+    if (node === undefined) {
+      client.refreshSlotsCache();
+      return this.#dispatch(client, undefined, command(), left(), timeoutMs);
+    }
+    try {
+      return await this.#dispatch(node, node, command(), left(), timeoutMs);
+    } catch (error) {
+      // The slot lives elsewhere by now: ioredis follows. It did nothing here, so that is no second attempt.
+      if (!/Redis answered "(MOVED|ASK) /.test((error as Error).message)) throw error;
+      client.refreshSlotsCache();
+      return this.#dispatch(client, undefined, command(), left(), timeoutMs);
+    }
+  }
+
+  /** The servers that hold locks. */
+  masters(): Redis[] {
+    return isCluster(this.client) ? this.client.nodes("master") : [this.client];
+  }
+
+  /** Sends one command to one of the masters. */
+  sendTo(node: Redis, name: string, args: readonly Argument[], timeoutMs: number): Promise<unknown> {
+    return this.#dispatch(node, node, new Command(name, args as Argument[], { replyEncoding: "utf8" }), timeoutMs, timeoutMs);
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const undo of this.#undo) undo();
+    if (!this.owned) return;
+    // Its last words are of no interest, and without a listener ioredis prints them.
+    this.client.on("error", () => {});
+    this.client.disconnect();
+    for (const node of isCluster(this.client) ? this.client.nodes() : [this.client]) cut(node);
+  }
+
+  /** Gives up the connection to a slot's master if it is ours, so that the next call gets a fresh one. */
+  renew(slot: number): void {
+    if (!this.owned) return;
+    const node = isCluster(this.client) ? masterOf(this.client, slot) : this.client;
+    if (node !== undefined) cut(node);
+  }
+
+  #dispatch(to: Redis | Cluster, node: Redis | undefined, command: Command, leftMs: number, timeoutMs: number): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const stream = node?.stream;
+      const heardBefore = stream?.bytesRead;
+      const timer = this.#clock.setTimer(
+        () => {
+          reject(unanswered(timeoutMs));
+          // Other requests may be under way on this connection: only when nothing at all came back meanwhile is it of no use to them either.
+          if (node !== undefined && this.owned && node.stream === stream && stream?.bytesRead === heardBefore) cut(node);
+          if (isCluster(this.client)) this.client.refreshSlotsCache();
+        },
+        Math.max(0, leftMs),
+        true,
+      );
+      (to.sendCommand(command) as Promise<unknown>).then(
+        (answer) => {
+          timer.cancel();
+          resolve(answer);
+        },
+        (error: unknown) => {
+          timer.cancel();
+          reject(this.#explain(error));
+        },
+      );
+    });
+  }
+
+  #explain(error: unknown): DriverError {
+    if (isReply(error)) return refusedBy(error.message, error);
+    const message = error instanceof Error ? error.message : "";
+    if (isCluster(this.client)) this.client.refreshSlotsCache();
+    // ioredis says this when it has not written the command.
+    if (message.includes("enableOfflineQueue")) return unreachable("it broke just now", this.#lastError);
+    return interrupted(error);
+  }
+
+  /** Resolves when there is a connection; rejects at the end of the time, or when a try to connect has failed meanwhile. */
+  #ready(timeoutMs: number): Promise<void> {
+    const { client } = this;
+    if (this.#closed) return Promise.reject(unreachable("the driver is closed"));
+    if (client.status === "end" && !this.owned) return Promise.reject(unreachable("the client given to redisDriver is closed"));
+    // A failure to connect comes as an event, too, which is what we wait for.
+    if (client.status === "wait" || client.status === "end") client.connect().catch(() => {});
+    return new Promise((resolve, reject) => {
+      const settle = (error?: DriverError) => {
+        timer.cancel();
+        client.off("ready", ready);
+        client.off("error", failed);
+        client.off("end", ended);
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+      const ready = () => settle();
+      const failed = (error: unknown) => settle(unreachable(`status ${client.status}`, error));
+      const ended = () => settle(unreachable("it was ended", this.#lastError));
+      const timer = this.#clock.setTimer(
+        () => settle(unreachable(`not ready within ${Math.round(timeoutMs)} ms, status ${client.status}`, this.#lastError)),
+        timeoutMs,
+        true,
+      );
+      client.on("ready", ready);
+      client.on("error", failed);
+      client.on("end", ended);
+    });
+  }
+
+  #watchHandshake(node: Redis): void {
+    let stop = () => {};
+    this.#listen(node, "connect", () => {
+      const { stream } = node;
+      const timer = this.#clock.setTimer(
+        () => {
+          if (node.stream === stream && node.status === "connect") cut(node);
+        },
+        handshakePatienceMs,
+        false,
+      );
+      stop = () => timer.cancel();
+    });
+    for (const event of ["ready", "close", "end"]) this.#listen(node, event, () => stop());
+    this.#undo.push(() => stop());
+  }
+
+  #listen(emitter: Redis | Cluster, event: string, run: (value: never) => void): void {
+    emitter.on(event, run as (value: unknown) => void);
+    this.#undo.push(() => emitter.off(event, run as (value: unknown) => void));
+  }
+}
+
+export function isCluster(client: Redis | Cluster): client is Cluster {
+  return (client as { isCluster?: boolean }).isCluster === true;
+}
+
+/** The connection to the master that serves a slot, as far as ioredis knows it. */
+export function masterOf(cluster: Cluster, slot: number): Redis | undefined {
+  const key = cluster.slots[slot]?.[0];
+  return cluster.nodes("master").find(({ options }) => `${options.host}:${options.port}` === key);
+}
+
+/** Cuts a connection for good: what the system has not yet sent of it is dropped, too, and does not run when the network heals. */
+export function cut(node: Redis): void {
+  const stream = node.stream as Socket | undefined;
+  if (stream === undefined || stream.destroyed) return;
+  // A TLS stream has no handle of its own to reset.
+  if ("encrypted" in stream || typeof stream.resetAndDestroy !== "function") stream.destroy();
+  else stream.resetAndDestroy();
+}
