@@ -50,7 +50,7 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
   readonly #engine: Engine;
   readonly #resolve: (lock: LockHandle | Refused) => void;
   readonly #reject: (error: unknown) => void;
-  readonly #startedAt: number;
+  readonly startedAt: number;
   readonly #deadline: number;
   #stopListening: (() => void) | undefined;
   #intervals: Iterator<number> | undefined;
@@ -78,8 +78,8 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
     this.owner = spec.owner ?? createOwner(engine.instanceId);
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#startedAt = engine.clock.now();
-    this.#deadline = this.#startedAt + spec.waitMs;
+    this.startedAt = engine.clock.now();
+    this.#deadline = this.startedAt + spec.waitMs;
     engine.stats.waiting++;
     if (spec.signal !== undefined) this.#stopListening = onAbort(spec.signal, () => this.#abort(spec.signal?.reason));
   }
@@ -88,20 +88,20 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
   queued(): void {
     this.state = "queued";
     // One verdict is due within the time of one attempt, whoever makes it.
-    this.#setTimer(this.spec.waitMs === 0 ? this.#startedAt + this.spec.attemptTimeoutMs : this.#deadline);
+    this.#setTimer(this.spec.waitMs === 0 ? this.startedAt + this.spec.attemptTimeoutMs : this.#deadline);
   }
 
-  attempt(): void {
+  attempt(now: number): void {
     const { key, owner, spec } = this;
     this.state = "attempting";
     this.#engine.schedule.delete(this);
     this.#wakesSeen = this.gate.wakes;
-    this.#engine.acquires.submit(claimOf(key, owner, spec), spec.attemptTimeoutMs, this);
+    this.#engine.acquires.submit(claimOf(key, owner, spec), spec.attemptTimeoutMs, this, now);
   }
 
   /** A hint that the key may be free; it does not use up the strategy. */
   wake(): void {
-    if (this.state === "sleeping") this.attempt();
+    if (this.state === "sleeping") this.attempt(this.#engine.clock.now());
   }
 
   /** A timer: the end of the wait in the queue, or time to try again. */
@@ -109,12 +109,11 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
     if (this.state === "queued") this.#giveUp(now);
     else if (this.state === "sleeping") {
       if (this.#timerIsStrategy) this.#interval = undefined;
-      this.attempt();
+      this.attempt(now);
     }
   }
 
-  onOutcome(outcome: Outcome<AcquireResult>, sentAt: number): void {
-    const now = this.#engine.clock.now();
+  onOutcome(outcome: Outcome<AcquireResult>, sentAt: number, now: number): void {
     if (isDriverError(outcome)) this.#failed(outcome, now);
     else if (outcome.acquired) this.#granted(outcome, sentAt, now);
     else this.#refused(outcome, now);
@@ -206,7 +205,7 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
     if (!gate.mayWait(this)) return;
     if (this.#error === undefined && gate.wakes !== this.#wakesSeen) {
       // Released between our attempt and its reply: the notification was the first to arrive.
-      this.attempt();
+      this.attempt(now);
       return;
     }
     try {
@@ -246,7 +245,7 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
     if (error !== undefined) this.fail(error);
     else if (spec.waitMs === 0) this.refuse(holder);
     else {
-      const waitedMs = now - this.#startedAt;
+      const waitedMs = now - this.startedAt;
       this.fail(new LockTimeoutError(key, waitedMs, holder));
       this.#engine.events.emit("timeout", { key, waitedMs, holder });
     }
@@ -275,7 +274,7 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
 
   #finish(handle: LockHandle, now: number, handedOff: boolean): void {
     const { stats, events, logger } = this.#engine;
-    const waitedMs = now - this.#startedAt;
+    const waitedMs = now - this.startedAt;
     stats.total++;
     stats.waitMs.add(waitedMs);
     logger?.info({ ...fieldsOf(this.key, handle.owner, handle.token), waited_ms: Math.round(waitedMs) }, "lock acquired");

@@ -9,27 +9,22 @@ import type { Entry, Schedule } from "./schedule.js";
 
 /** Who is told what became of a claim. Told exactly once, at the latest when the attempt's time is over. */
 export interface Receiver<R> {
-  /** @param sentAt when the call that carried the claim went out: validity counts from there. */
-  onOutcome(outcome: Outcome<R>, sentAt: number): void;
+  /** @param sentAt when the call that carried the claim went out, or a little before: validity counts from there. */
+  onOutcome(outcome: Outcome<R>, sentAt: number, now: number): void;
 }
 
 export interface BatcherOptions<C extends Claim, R> {
   send(claims: readonly C[], call: Call): Promise<readonly Outcome<R>[]>;
   /** Whether one answer has the form of an answer: what comes back from a server is not trusted. */
   isAnswer(value: unknown): value is R;
-  /** Claims for which this is equal never share a batch (R10). */
-  identityOf(claim: C): string;
+  /** What may stand only once in a batch (R10). */
+  unique: "key" | "key and owner";
   laneOf: ((key: string) => string) | undefined;
   maxBatch: number;
   /** Whether a call in flight keeps the process alive. */
   keepsAlive: boolean;
   clock: Clock;
   schedule: Schedule;
-}
-
-interface Item<C extends Claim, R> {
-  readonly claim: C;
-  readonly receiver: Receiver<R>;
 }
 
 /** A batch that has taken this many times the usual is late. */
@@ -47,8 +42,11 @@ export class Batcher<C extends Claim, R> {
     this.#options = options;
   }
 
-  /** Every claim of one batch has the same `timeoutMs`: it is the time of the call. */
-  submit(claim: C, timeoutMs: number, receiver: Receiver<R>): void {
+  /**
+   * @param timeoutMs is the same for every claim of a batch: it is the time of the call.
+   * @param now the engine's clock has just said so.
+   */
+  submit(claim: C, timeoutMs: number, receiver: Receiver<R>, now: number): void {
     const { laneOf } = this.#options;
     const id = laneOf === undefined ? timeoutMs : `${timeoutMs} ${laneOf(claim.key)}`;
     let lane = this.#lanes.get(id);
@@ -57,7 +55,7 @@ export class Batcher<C extends Claim, R> {
       lane = new Lane(this.#options, timeoutMs);
       this.#lanes.set(id, lane);
     }
-    lane.add({ claim, receiver });
+    lane.add(claim, receiver, now);
   }
 
   /** The usual time of a call, in ms: the moving average of the lane that answered last. */
@@ -85,7 +83,9 @@ class Lane<C extends Claim, R> implements Entry {
   usualMs = shortestLateMs;
   readonly #options: BatcherOptions<C, R>;
   readonly #timeoutMs: number;
-  #waiting: Item<C, R>[] = [];
+  /** What waits to be sent: claims, and at the same places who made them. */
+  #claims: C[] = [];
+  #receivers: Receiver<R>[] = [];
   #inFlight = 0;
   #lastSentAt = 0;
   #flushing = false;
@@ -98,23 +98,24 @@ class Lane<C extends Claim, R> implements Entry {
   }
 
   get idle(): boolean {
-    return this.#inFlight === 0 && this.#waiting.length === 0;
+    return this.#inFlight === 0 && this.#claims.length === 0;
   }
 
   untilIdle(): Promise<void> {
     return this.idle ? Promise.resolve() : new Promise((resolve) => this.#whenIdle.push(resolve));
   }
 
-  add(item: Item<C, R>): void {
-    this.#waiting.push(item);
+  add(claim: C, receiver: Receiver<R>, now: number): void {
+    this.#claims.push(claim);
+    this.#receivers.push(receiver);
     if (this.#flushing) return;
-    if (this.#inFlight === 0) this.#flushSoon();
+    if (this.#inFlight === 0) this.#flushSoon(now);
     else if (this.slot < 0) this.#options.schedule.set(this, this.#lateAt());
   }
 
   /** The batch in flight is late: the next one does not wait for it. */
-  run(): void {
-    if (this.#waiting.length > 0 && !this.#flushing) this.#flush();
+  run(now: number): void {
+    if (this.#claims.length > 0 && !this.#flushing) this.#flush(now);
   }
 
   /** Each further batch that hangs doubles the patience, so a silent server sees few of them, whatever the timeout. */
@@ -124,30 +125,34 @@ class Lane<C extends Claim, R> implements Entry {
   }
 
   /** At the end of this tick, so that claims made together go together. */
-  #flushSoon(): void {
+  #flushSoon(now: number): void {
     this.#flushing = true;
     queueMicrotask(() => {
       this.#flushing = false;
-      if (this.#waiting.length > 0) this.#flush();
+      if (this.#claims.length > 0) this.#flush(now);
     });
   }
 
-  #flush(): void {
-    const { maxBatch, schedule, clock } = this.#options;
-    const items = this.#take(maxBatch);
+  #flush(now: number): void {
+    const { schedule } = this.#options;
     this.#inFlight++;
-    this.#lastSentAt = clock.now();
-    const flight = new Flight(this.#options, items, this.#lastSentAt, (tookMs) => this.#landed(tookMs));
-    flight.start(this.#timeoutMs);
-    if (this.#waiting.length > 0) schedule.set(this, this.#lateAt());
+    this.#lastSentAt = now;
+    const claims = this.#claims;
+    const receivers = this.#receivers;
+    this.#claims = [];
+    this.#receivers = [];
+    if (claims.length > 1) this.#holdBack(claims, receivers);
+    new Flight(this.#options, this, claims, receivers, now).start(this.#timeoutMs);
+    if (this.#claims.length > 0) schedule.set(this, this.#lateAt());
     else schedule.delete(this);
   }
 
-  #landed(tookMs: number): void {
+  /** A flight has come to its end; its answers are about to be delivered. */
+  landed(sentAt: number, now: number): void {
     this.#inFlight--;
-    this.usualMs += (tookMs - this.usualMs) / 8;
-    if (this.#waiting.length > 0 && !this.#flushing) this.#flushSoon();
-    // In a microtask: the answers of the batch are delivered first, and may bring new claims.
+    this.usualMs += (now - sentAt - this.usualMs) / 8;
+    if (this.#claims.length > 0 && !this.#flushing) this.#flushSoon(now);
+    // In a microtask: the answers may bring new claims.
     else if (this.#whenIdle.length > 0) queueMicrotask(() => this.#tellIdle());
   }
 
@@ -155,25 +160,29 @@ class Lane<C extends Claim, R> implements Entry {
     if (this.idle) for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 
-  /** The oldest claims, at most `most`, no identity twice; those left over keep their order. */
-  #take(most: number): Item<C, R>[] {
-    const waiting = this.#waiting;
-    if (waiting.length === 1) {
-      this.#waiting = [];
-      return waiting;
-    }
-    const taken: Item<C, R>[] = [];
-    const left: Item<C, R>[] = [];
+  /** Leaves what may not go with the others for the next batch, in its order: what is above `maxBatch`, and what stands there already. */
+  #holdBack(claims: C[], receivers: Receiver<R>[]): void {
+    const { maxBatch, unique } = this.#options;
     const seen = new Set<string>();
-    for (const item of waiting) {
-      const identity = this.#options.identityOf(item.claim);
-      if (taken.length < most && !seen.has(identity)) {
-        seen.add(identity);
-        taken.push(item);
-      } else left.push(item);
+    let kept = 0;
+    for (let i = 0; i < claims.length; i++) {
+      const claim = claims[i] as C;
+      const receiver = receivers[i] as Receiver<R>;
+      const name = unique === "key" ? claim.key : claim.owner;
+      const twice =
+        seen.has(name) && (unique === "key" || claims.slice(0, kept).some(({ key, owner }) => key === claim.key && owner === claim.owner));
+      if (twice || kept >= maxBatch) {
+        this.#claims.push(claim);
+        this.#receivers.push(receiver);
+      } else {
+        seen.add(name);
+        claims[kept] = claim;
+        receivers[kept] = receiver;
+        kept++;
+      }
     }
-    this.#waiting = left;
-    return taken;
+    claims.length = kept;
+    receivers.length = kept;
   }
 }
 
@@ -183,33 +192,34 @@ class Flight<C extends Claim, R> implements Entry {
   slot = -1;
   readonly keepsAlive: boolean;
   readonly #options: BatcherOptions<C, R>;
-  readonly #items: readonly Item<C, R>[];
+  readonly #lane: Lane<C, R>;
+  readonly #claims: readonly C[];
+  readonly #receivers: readonly Receiver<R>[];
   readonly #sentAt: number;
-  readonly #landed: (tookMs: number) => void;
   #over = false;
 
-  constructor(options: BatcherOptions<C, R>, items: readonly Item<C, R>[], sentAt: number, landed: (tookMs: number) => void) {
+  constructor(options: BatcherOptions<C, R>, lane: Lane<C, R>, claims: readonly C[], receivers: readonly Receiver<R>[], sentAt: number) {
     this.#options = options;
-    this.#items = items;
+    this.#lane = lane;
+    this.#claims = claims;
+    this.#receivers = receivers;
     this.#sentAt = sentAt;
-    this.#landed = landed;
     this.keepsAlive = options.keepsAlive;
   }
 
   start(timeoutMs: number): void {
     this.#options.schedule.set(this, this.#sentAt + timeoutMs);
-    const claims = this.#items.map((item) => item.claim);
-    let answer: Promise<readonly Outcome<R>[]>;
+    // The driver gets a little less, so that its own, more telling, error comes before ours.
+    const call = { timeoutMs: Math.max(timeoutMs - Math.min(timeoutMs / 10, 50), 1) };
     try {
-      // The driver gets a little less, so that its own, more telling, error comes before ours.
-      answer = Promise.resolve(this.#options.send(claims, { timeoutMs: Math.max(timeoutMs - Math.min(timeoutMs / 10, 50), 1) }));
+      this.#options.send(this.#claims, call).then(
+        (outcomes) => this.#deliver(outcomes),
+        (error) => this.#fail(unknownFrom(error)),
+      );
     } catch (error) {
-      answer = Promise.reject(error);
+      // Told later like every other answer: whoever submits is not ready for it yet.
+      queueMicrotask(() => this.#fail(unknownFrom(error)));
     }
-    answer.then(
-      (outcomes) => this.#deliver(outcomes),
-      (error) => this.#fail(unknownFrom(error)),
-    );
   }
 
   /** The time is over and the driver has not stopped as it should have. */
@@ -219,31 +229,34 @@ class Flight<C extends Claim, R> implements Entry {
 
   #deliver(outcomes: readonly Outcome<R>[]): void {
     if (this.#over) return;
-    if (!Array.isArray(outcomes) || outcomes.length !== this.#items.length) {
+    if (!Array.isArray(outcomes) || outcomes.length !== this.#claims.length) {
       this.#fail(driverError("the driver did not answer each claim of the batch", { applied: "unknown", retryable: true }));
       return;
     }
-    this.#end();
-    for (let i = 0; i < this.#items.length; i++) {
+    const now = this.#end();
+    for (let i = 0; i < outcomes.length; i++) {
       const outcome = outcomes[i] as Outcome<R>;
-      const sound = isDriverError(outcome) || this.#options.isAnswer(outcome);
+      const sound = this.#options.isAnswer(outcome) || isDriverError(outcome);
       const told = sound
         ? outcome
         : driverError("the driver's answer is malformed", { applied: "unknown", retryable: true, cause: outcome });
-      (this.#items[i] as Item<C, R>).receiver.onOutcome(told, this.#sentAt);
+      (this.#receivers[i] as Receiver<R>).onOutcome(told, this.#sentAt, now);
     }
   }
 
   #fail(error: DriverError): void {
     if (this.#over) return;
-    this.#end();
-    for (const item of this.#items) item.receiver.onOutcome(error, this.#sentAt);
+    const now = this.#end();
+    for (const receiver of this.#receivers) receiver.onOutcome(error, this.#sentAt, now);
   }
 
-  #end(): void {
+  #end(): number {
+    const { schedule, clock } = this.#options;
+    const now = clock.now();
     this.#over = true;
-    this.#options.schedule.delete(this);
-    this.#landed(this.#options.clock.now() - this.#sentAt);
+    schedule.delete(this);
+    this.#lane.landed(this.#sentAt, now);
+    return now;
   }
 }
 

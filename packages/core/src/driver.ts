@@ -17,8 +17,8 @@
  * - **R6 token**: greater than every token granted before on that key, over release, expiry, takeover, sweep, client restart and, where the
  *   server keeps data, server restart. Extending and asking again keep it. It is minted at the decision, not before.
  * - **R7 bounded**: records are bounded by live leases (plus ended ones not yet swept), never by the number of keys ever used.
- * - **R8 extend**: true only while that owner's lease with that token is live. Never resurrects. Never shortens, except a lease that
- *   outlasts `longestMs` (the server's clock stepped back).
+ * - **R8 extend**: true only while that owner's lease with that token is live. Never resurrects. Never shortens, except that a lease which
+ *   outlasts `longestMs` (the server's clock stepped back) must be cut back to `ttlMs`.
  * - **R9 release**: true iff it ended that owner's live lease (with that token). A stale owner or token never frees another's lease.
  * - **R10 batch**: results in the order of the claims; one claim's contention, loss or error never changes another's verdict. Core puts a key
  *   at most once in an acquire batch, a (key, owner) pair once in the others, never more than `maxBatch` claims, and only keys of one lane.
@@ -26,7 +26,8 @@
  *   blanks, braces, quotes, wildcards, one key a prefix of another.
  * - **R12 read-only**: `inspect`, `list` and `ping` change nothing.
  * - **R13 queue**: only where `capabilities.queue` says so, and only for claims with `queue: true`: a refused claim keeps a place, first come
- *   first served across processes, until it is released or its TTL ends. A grant is never made to a claim whose owner did not ask again.
+ *   first served across processes and modes, until it is released (which answers false) or its TTL ends; asking again renews the place and
+ *   keeps its rank. A grant is never made to a claim whose owner did not ask again; a shared grant wakes the next in line.
  */
 export interface LockDriver {
   /** Short name of the backend, such as `"redis"`; used in errors, logs and statistics. */
@@ -45,7 +46,8 @@ export interface LockDriver {
   /** Claims of different lanes never share a batch, so that one frozen shard cannot delay the others. One lane when absent. */
   laneOf?(key: string): string;
   /**
-   * Calls `wake` when `claim` may now succeed: a hint that may come early, twice or never. `claim.owner` is the owner that was refused.
+   * Calls `wake` when `claim` may now succeed: a hint that may come early, twice or never. `claim.owner` is the owner that was refused. Core
+   * tries again once the watch stands, so what happened before need not be told.
    * Resolves, once the watch stands, to the function that ends it; that function never throws and may be called twice.
    */
   watch?(claim: Claim, wake: () => void): Promise<() => void>;
@@ -117,7 +119,7 @@ export interface Holder {
   readonly owner: string;
   readonly token: bigint;
   readonly mode: "exclusive" | "shared";
-  /** Milliseconds until the lease ends unless it is renewed. */
+  /** Milliseconds until the lease ends unless it is renewed; as coarse as `ttlStepMs`, as is `heldMs`. */
   readonly remainingMs: number;
   /** Milliseconds since it was granted. */
   readonly heldMs: number;

@@ -48,7 +48,6 @@ export function createEngine(driver: LockDriver, spec: ProviderSpec, instanceId:
   const laneOf = driver.laneOf?.bind(driver);
   const shared = { laneOf, maxBatch, clock, schedule };
   const isBoolean = (value: unknown): value is boolean => typeof value === "boolean";
-  const ofOwner = ({ key, owner }: { key: string; owner: string }) => `${key.length}:${key}${owner}`;
   const engine: Engine = {
     driver,
     spec,
@@ -62,21 +61,21 @@ export function createEngine(driver: LockDriver, spec: ProviderSpec, instanceId:
       ...shared,
       send: (claims, call) => driver.acquire(claims, call),
       isAnswer: isAcquireResult,
-      identityOf: (claim) => claim.key,
+      unique: "key",
       keepsAlive: true,
     }),
     renewals: new Batcher<ExtendClaim, boolean>({
       ...shared,
       send: (claims, call) => driver.extend(claims, call),
       isAnswer: isBoolean,
-      identityOf: ofOwner,
+      unique: "key and owner",
       keepsAlive: false,
     }),
     releases: new Batcher<ReleaseClaim, boolean>({
       ...shared,
       send: (claims, call) => driver.release(claims, call),
       isAnswer: isBoolean,
-      identityOf: ofOwner,
+      unique: "key and owner",
       keepsAlive: true,
     }),
     gates: undefined as unknown as Gates,

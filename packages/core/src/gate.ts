@@ -106,7 +106,7 @@ export class Gate implements Entry {
       return;
     }
     if (this.#first === undefined && this.#mayContend(spec)) {
-      this.#contend(acquisition);
+      this.#contend(acquisition, acquisition.startedAt);
       return;
     }
     const inTheWay = spec.waitMs === 0 ? this.#heldAgainst(spec) : undefined;
@@ -227,8 +227,9 @@ export class Gate implements Entry {
   /** Lets go on whoever may, and drops the gate when there is nothing left. */
   #advance(): void {
     for (let next = this.#first; next !== undefined && this.#mayContend(next.spec); next = this.#first) {
+      const now = this.#engine.clock.now();
       this.#take(next);
-      this.#contend(next);
+      this.#contend(next, now);
     }
     if (this.#first !== undefined || this.#contending.length > 0) return;
     this.#stopWatch();
@@ -238,9 +239,9 @@ export class Gate implements Entry {
     }
   }
 
-  #contend(acquisition: Acquisition): void {
+  #contend(acquisition: Acquisition, now: number): void {
     this.#contending.push(acquisition);
-    acquisition.attempt();
+    acquisition.attempt(now);
   }
 
   /** Whether asking the server makes sense: nothing of ours is in the way, and nobody else is asking for us. */

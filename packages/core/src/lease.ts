@@ -114,7 +114,7 @@ export class Lease implements Entry {
       this.lose("leaked");
     } else {
       if (now >= this.renewAt) {
-        if (this.autoRenew) renew(this);
+        if (this.autoRenew) renew(this, now);
         else this.renewAt = nextRenewal(this, now);
       }
       this.reschedule();
@@ -185,21 +185,20 @@ export class Lease implements Entry {
     engine.stats.unlockCount++;
     engine.stats.holdMs.add(heldMs);
     const told = engine.events.has("released") ? { ...this.describe(), heldMs } : undefined;
-    const others = this.#liveHandles().filter((other) => other !== handle);
-    this.#handles = others;
-    const handedOff = others.length === 0 && this.gate.handOff(this, now);
+    const shared = this.#drop(handle);
+    const handedOff = !shared && this.gate.handOff(this, now);
     if (told !== undefined) engine.events.emit("released", { ...told, handedOff });
-    if (handedOff || others.length > 0) return true;
+    if (handedOff || shared) return true;
     this.state = "releasing";
     engine.schedule.delete(this);
-    return new Promise((resolve, reject) => new Release(this, resolve, reject).send());
+    return new Promise((resolve, reject) => new Release(this, resolve, reject).send(now));
   }
 
   /** The server has answered the release. */
-  released(): void {
+  released(now: number): void {
     const { engine } = this;
     engine.logger?.info(fieldsOf(this.key, this.owner, this.publicToken), "lock released");
-    if (this.#ghostUntil > engine.clock.now()) this.#undo({ until: this.#ghostUntil, untilAnswered: false });
+    if (this.#ghostUntil > now) this.#undo({ until: this.#ghostUntil, untilAnswered: false });
     this.#end();
   }
 
@@ -253,6 +252,13 @@ export class Lease implements Entry {
     this.gate.leaseEnded(this);
   }
 
+  /** Takes a handle off the lease; returns whether others are left. */
+  #drop(handle: LockHandle): boolean {
+    if (this.#handles.length > 1) this.#handles = this.#liveHandles().filter((other) => other !== handle);
+    else this.#handles.length = 0;
+    return this.#handles.length > 0;
+  }
+
   /** Makes the handles weak at the first look; at the next ones says whether nobody has one any more. A user's own owner needs none. */
   #dropped(): boolean {
     if (this.spec.owner !== undefined) return false;
@@ -285,22 +291,22 @@ class Release implements Receiver<boolean> {
     this.#reject = reject;
   }
 
-  send(): void {
+  send(now: number): void {
     const { engine, key, owner, token, spec } = this.#lease;
     this.#tries++;
-    engine.releases.submit({ key, owner, token }, spec.attemptTimeoutMs, this);
+    engine.releases.submit({ key, owner, token }, spec.attemptTimeoutMs, this, now);
   }
 
-  onOutcome(outcome: Outcome<boolean>): void {
+  onOutcome(outcome: Outcome<boolean>, _sentAt: number, now: number): void {
     const lease = this.#lease;
     const { engine } = lease;
     if (!isDriverError(outcome)) {
       // Nothing found at the second try, and the deadline not over: it was the first try that freed it.
-      const freed = outcome || (this.#tries > 1 && engine.clock.now() < lease.deadline);
-      lease.released();
+      const freed = outcome || (this.#tries > 1 && now < lease.deadline);
+      lease.released(now);
       this.#resolve(freed);
     } else if (this.#tries < 2 && outcome.retryable && !engine.closed) {
-      this.send();
+      this.send(now);
     } else {
       lease.releaseUnknown();
       this.#reject(new LockBackendError(engine.driver.name, "release", outcome, lease.key));

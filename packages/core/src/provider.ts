@@ -115,12 +115,8 @@ class Provider implements LockProvider {
     if (spec.sweepIntervalMs > 0) this.#sweeper = new Sweeper(this.#engine, () => this.sweep());
   }
 
-  async lock(key: string, options?: LockOptions): Promise<Lock> {
-    const { base } = this.#engine.spec;
-    const spec = options === undefined ? base : resolveLockOptions(options, base, this.#engine.driver.capabilities);
-    const lock = await this.#acquire(key, spec);
-    if (lock instanceof Refused) throw new LockNotAcquiredError(key, lock.holder);
-    return lock;
+  lock(key: string, options?: LockOptions): Promise<Lock> {
+    return this.#lock(key, options);
   }
 
   async tryLock(key: string, options: TryLockOptions = {}): Promise<Lock | undefined> {
@@ -130,7 +126,7 @@ class Provider implements LockProvider {
 
   async withLock<T>(key: string, ...rest: [Body<T>] | [LockOptions, Body<T>]): Promise<T> {
     const [options, body] = splitBody(rest);
-    return this.#run((await this.lock(key, options)) as LockHandle, body);
+    return this.#run(await this.#lock(key, options), body);
   }
 
   async tryWithLock<T>(key: string, ...rest: [Body<T>] | [TryLockOptions, Body<T>]): Promise<TryResult<T>> {
@@ -173,11 +169,11 @@ class Provider implements LockProvider {
       return;
     }
     const token = await this.#tokenOf(key, owner);
-    const { renewals, spec } = this.#engine;
+    const { renewals, spec, clock } = this.#engine;
     const held =
       token !== undefined &&
       (await this.#answer<boolean>("renew", key, (receiver) =>
-        renewals.submit({ key, owner, token, ttlMs, longestMs: ttlMs }, spec.base.attemptTimeoutMs, receiver),
+        renewals.submit({ key, owner, token, ttlMs, longestMs: ttlMs }, spec.base.attemptTimeoutMs, receiver, clock.now()),
       ));
     if (!held) throw new LockNotHeldError(key, `${owner} does not hold it`);
   }
@@ -190,9 +186,9 @@ class Provider implements LockProvider {
     if (handle !== undefined) return handle.unlock();
     const token = await this.#tokenOf(key, owner);
     if (token === undefined) return false;
-    const { releases, spec } = this.#engine;
+    const { releases, spec, clock } = this.#engine;
     return this.#answer<boolean>("release", key, (receiver) =>
-      releases.submit({ key, owner, token }, spec.base.attemptTimeoutMs, receiver),
+      releases.submit({ key, owner, token }, spec.base.attemptTimeoutMs, receiver, clock.now()),
     );
   }
 
@@ -254,14 +250,37 @@ class Provider implements LockProvider {
     if (this.#engine.closed) throw new ProviderClosedError(key);
   }
 
-  async #try(key: string, options: TryLockOptions): Promise<LockHandle | Refused> {
-    return this.#acquire(key, resolveTryLockOptions(options, this.#engine.spec.base, this.#engine.driver.capabilities));
+  /** No `async` here: on the way of every lock, each extra promise counts. */
+  #lock(key: string, options: LockOptions | undefined): Promise<LockHandle> {
+    let spec: AcquireSpec;
+    try {
+      const { base } = this.#engine.spec;
+      spec = options === undefined ? base : resolveLockOptions(options, base, this.#engine.driver.capabilities);
+      this.#mayAcquire(key, spec);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    if (spec.waitMs > 0) return this.#acquire(key, spec) as Promise<LockHandle>;
+    return this.#acquire(key, spec).then((lock) => {
+      if (lock instanceof Refused) throw new LockNotAcquiredError(key, lock.holder);
+      return lock;
+    });
   }
 
-  #acquire(key: string, spec: AcquireSpec): Promise<LockHandle | Refused> {
+  async #try(key: string, options: TryLockOptions): Promise<LockHandle | Refused> {
+    const spec = resolveTryLockOptions(options, this.#engine.spec.base, this.#engine.driver.capabilities);
+    this.#mayAcquire(key, spec);
+    return this.#acquire(key, spec);
+  }
+
+  #mayAcquire(key: string, spec: AcquireSpec): void {
     this.#open(key);
     checkKey(key);
     spec.signal?.throwIfAborted();
+  }
+
+  /** Only one that asks once (`waitMs: 0`) can be refused. */
+  #acquire(key: string, spec: AcquireSpec): Promise<LockHandle | Refused> {
     return new Promise((resolve, reject) => {
       this.#engine.gates.enter(new Acquisition(this.#engine, key, spec, resolve, reject));
     });

@@ -22,16 +22,16 @@ export function nextRenewal(lease: Lease, renewedAt: number): number {
 }
 
 /** Sends one renewal. Nothing is sent once the release has begun: the lease is then no longer `held`. */
-export function renew(lease: Lease): void {
+export function renew(lease: Lease, now: number): void {
   lease.renewing = true;
-  submit(lease, lease.ttlMs, {
-    onOutcome(outcome, sentAt) {
+  submit(lease, lease.ttlMs, now, {
+    onOutcome(outcome, sentAt, answeredAt) {
       lease.renewing = false;
       // Released or lost meanwhile: the answer concerns nobody.
       if (lease.state !== "held") return;
       if (outcome === true) lease.extended(sentAt, lease.ttlMs);
       else if (outcome === false) lease.lose("refused");
-      else retryLater(lease, outcome);
+      else retryLater(lease, outcome, answeredAt);
     },
   });
 }
@@ -43,7 +43,7 @@ export function renew(lease: Lease): void {
  */
 export function refresh(lease: Lease, ttlMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    submit(lease, ttlMs, {
+    submit(lease, ttlMs, lease.engine.clock.now(), {
       onOutcome(outcome, sentAt) {
         if (isDriverError(outcome)) {
           reject(new LockBackendError(lease.engine.driver.name, "refresh", outcome, lease.key));
@@ -60,15 +60,14 @@ export function refresh(lease: Lease, ttlMs: number): Promise<void> {
   });
 }
 
-function submit(lease: Lease, ttlMs: number, receiver: Receiver<boolean>): void {
+function submit(lease: Lease, ttlMs: number, now: number, receiver: Receiver<boolean>): void {
   const { engine, key, owner, token } = lease;
   const longestMs = Math.max(lease.longestMs, ttlMs);
-  engine.renewals.submit({ key, owner, token, ttlMs, longestMs }, lease.renewTimeoutMs, receiver);
+  engine.renewals.submit({ key, owner, token, ttlMs, longestMs }, lease.renewTimeoutMs, receiver, now);
 }
 
 /** No answer is no loss yet: the deadline decides. Until then it is tried again, more often as the end comes nearer. */
-function retryLater(lease: Lease, cause: Outcome<boolean>): void {
-  const now = lease.engine.clock.now();
+function retryLater(lease: Lease, cause: Outcome<boolean>, now: number): void {
   const remainingMs = Math.max(lease.deadline - now, 0);
   lease.renewAt = now + Math.min(Math.max(remainingMs / 4, shortestRetryMs), longestRetryMs);
   if (!lease.atRisk) {

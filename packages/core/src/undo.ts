@@ -84,7 +84,7 @@ class UndoTask implements Receiver<boolean> {
     if (this.#inFlight) return;
     this.#inFlight = true;
     const { key, owner, token, timeoutMs } = this.undoing;
-    this.#engine.releases.submit(token === undefined ? { key, owner } : { key, owner, token }, timeoutMs, this);
+    this.#engine.releases.submit(token === undefined ? { key, owner } : { key, owner, token }, timeoutMs, this, now);
   }
 
   onOutcome(outcome: Outcome<boolean>): void {
