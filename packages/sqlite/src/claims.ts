@@ -3,7 +3,7 @@ import type { AcquireClaim, AcquireResult, ExtendClaim, ReleaseClaim } from "@dl
 import type { Leases } from "./leases.js";
 import type { LeaseRow, Statements } from "./schema.js";
 
-/** One write transaction: its statements, the moment it decides at, and where its tokens come from. */
+/** The statements of one transaction, and the moment it decides at. */
 export interface Transaction {
   readonly sql: Statements;
   readonly leases: Leases;
@@ -15,33 +15,19 @@ interface Live {
   left: bigint;
 }
 
+/** What became of one acquire claim; a refusal comes with all leases of the key it was judged by. */
+export type Decision = { readonly result: AcquireResult; readonly refusedBy?: readonly LeaseRow[] };
+
 /** `mint` gives the next token. */
-export function acquireOne(tx: Transaction, claim: AcquireClaim, mint: () => bigint): AcquireResult {
+export function acquireOne(tx: Transaction, claim: AcquireClaim, mint: () => bigint): Decision {
   const { sql, leases, now } = tx;
   const ttl = micros(claim.ttlMs);
-  const ended: LeaseRow[] = [];
-  const others: Live[] = [];
-  let own: Live | undefined;
-  for (const row of sql.leasesOf(claim.key)) {
-    const left = leases.remaining(row, now);
-    if (left <= 0n) ended.push(row);
-    else if (row.owner === claim.owner) own = { row, left };
-    else others.push({ row, left });
-  }
-  if (own !== undefined && own.row.mode === claim.mode) {
+  const { refusal, own, ended } = judge(tx, claim);
+  if (refusal !== undefined) return refusal;
+  if (own !== undefined) {
     const given = longer(own.left, ttl);
     write(tx, own.row, given, given);
-    return { acquired: true, token: own.row.token, ttlMs: Math.floor(Number(given) / 1_000) };
-  }
-  const inTheWay = own === undefined ? blocking(claim, others) : [own];
-  const last = inTheWay.at(-1);
-  if (last !== undefined) {
-    const freeing = inTheWay[freedBy(claim, inTheWay)] ?? last;
-    return {
-      acquired: false,
-      retryAfterMs: Math.ceil(Number(freeing.left) / 1_000),
-      holder: leases.describe(freeing.row, freeing.left, now),
-    };
+    return { result: { acquired: true, token: own.row.token, ttlMs: Math.floor(Number(given) / 1_000) } };
   }
   for (const row of ended) sql.remove(row.key, row.owner);
   const token = mint();
@@ -56,7 +42,44 @@ export function acquireOne(tx: Transaction, claim: AcquireClaim, mint: () => big
     clock: leases.clock.identity,
     metadata: claim.metadata ?? null,
   });
-  return { acquired: true, token, ttlMs: Number(ttl / 1_000n) };
+  return { result: { acquired: true, token, ttlMs: Number(ttl / 1_000n) } };
+}
+
+/** The refusals of claims none of which may be granted now, which takes no write transaction to tell; else undefined. */
+export function refuseAll(tx: Transaction, claims: readonly AcquireClaim[]): Decision[] | undefined {
+  const refusals: Decision[] = [];
+  for (const claim of claims) {
+    const { refusal } = judge(tx, claim);
+    if (refusal === undefined) return undefined;
+    refusals.push(refusal);
+  }
+  return refusals;
+}
+
+/** Refused, or asked again by `own`, or free once the `ended` leases are removed. */
+function judge(tx: Transaction, claim: AcquireClaim): { refusal?: Decision; own?: Live; ended: LeaseRow[] } {
+  const { sql, leases, now } = tx;
+  const ended: LeaseRow[] = [];
+  const others: Live[] = [];
+  let own: Live | undefined;
+  const rows = sql.leasesOf(claim.key);
+  for (const row of rows) {
+    const left = leases.remaining(row, now);
+    if (left <= 0n) ended.push(row);
+    else if (row.owner === claim.owner) own = { row, left };
+    else others.push({ row, left });
+  }
+  if (own !== undefined && own.row.mode === claim.mode) return { own, ended };
+  const inTheWay = own === undefined ? blocking(claim, others) : [own];
+  const last = inTheWay.at(-1);
+  if (last === undefined) return { ended };
+  const freeing = inTheWay[freedBy(claim, inTheWay)] ?? last;
+  const result: AcquireResult = {
+    acquired: false,
+    retryAfterMs: Math.ceil(Number(freeing.left) / 1_000),
+    holder: leases.describe(freeing.row, freeing.left, now),
+  };
+  return { refusal: { result, refusedBy: rows }, ended };
 }
 
 /** The live leases of others that refuse the claim, the first to end first; none when it may be granted. */

@@ -1,11 +1,20 @@
 /** The driver: the contract's calls as transactions of the store. */
-import { type Clock, type DriverError, type ExtendClaim, isDriverError, type LockDriver, type Outcome, systemClock } from "@dlock/core";
-import { acquireOne, extendOne, releaseOne, type Transaction } from "./claims.js";
+import {
+  type AcquireClaim,
+  type AcquireResult,
+  type Clock,
+  type DriverError,
+  isDriverError,
+  type LockDriver,
+  type Outcome,
+  systemClock,
+} from "@dlock/core";
+import { acquireOne, extendOne, refuseAll, releaseOne, type Transaction } from "./claims.js";
 import type { SqliteDatabase } from "./database.js";
 import { FileGone } from "./faults.js";
 import { type HostClock, hostClock } from "./host-clock.js";
 import { Leases } from "./leases.js";
-import { AttemptQueue } from "./queue.js";
+import { type Attempt, AttemptQueue } from "./queue.js";
 import { LeaseRecords } from "./records.js";
 import type { Statements } from "./schema.js";
 import { signal } from "./signal.js";
@@ -14,8 +23,8 @@ import { signalFile, Waiters } from "./waiters.js";
 
 export interface SqliteDriverOptions {
   /**
-   * Whether a grant survives a power loss. `"full"`: every grant is on the disk before it is given. `"normal"`: several times as fast, and
-   * a power loss (not a crash of the process) may take back the last grants together with their tokens.
+   * Whether tokens survive a power loss. `"full"`: every token is on the disk before it is given. `"normal"`: several times as fast, and a
+   * power loss (not a crash of the process) may take back the last tokens, which are then given again.
    * @default "full"
    */
   readonly synchronous?: Synchronous;
@@ -31,8 +40,8 @@ export interface Internals {
  * Locks in one SQLite file, shared by every process of this machine that opens it.
  *
  * @param file the path of the database file, made when it does not exist (its folder must), or `{ database }`: an open better-sqlite3
- * `Database` in WAL mode, which the driver uses between the caller's own transactions and leaves open when it is closed. Its `synchronous`
- * pragma is set to the option's value.
+ * `Database` in WAL mode, which the driver uses between the caller's own transactions, with its pragmas put back, and leaves open when
+ * it is closed.
  * @throws TypeError for an in-memory database, which nobody could share.
  * @throws RangeError for an option out of range.
  */
@@ -57,18 +66,13 @@ export function makeDriver(
   const records = new LeaseRecords(store, leases, clock);
   const writes = new AttemptQueue(clock);
 
+  const begin = (sql: Statements): Transaction => ({ sql, leases, now: leases.clock.now() });
+
   /** One transaction for a batch; a fault is every claim's outcome. `gone` is the verdict when the file is not there any more. */
-  async function batch<C, T>(
-    claims: readonly C[],
-    timeoutMs: number,
-    yields: boolean,
-    body: (tx: Transaction) => Outcome<T>[],
-    gone?: T,
-  ): Promise<readonly Outcome<T>[]> {
+  async function batch<C, T>(claims: readonly C[], attempt: Attempt<T[]>, gone?: T): Promise<readonly Outcome<T>[]> {
     if (claims.length === 0) return [];
-    const run = () => store.transact((sql) => body({ sql, leases, now: leases.clock.now() }));
     try {
-      return await writes.run({ run, timeoutMs, yields });
+      return await writes.run(attempt);
     } catch (error) {
       if (error instanceof FileGone && gone !== undefined) return claims.map(() => gone);
       const fault = asDriverError(error);
@@ -76,26 +80,41 @@ export function makeDriver(
     }
   }
 
+  /** Each claim's decision in one write transaction; where writers crowd, hopeless claims do not queue up among them. */
+  function decide(claims: readonly AcquireClaim[]): AcquireResult[] {
+    const refused = writes.crowded ? store.read((sql) => refuseAll(begin(sql), claims)) : undefined;
+    const decisions =
+      refused ??
+      store.transact("durable", (sql) => {
+        const tx = begin(sql);
+        const mint = mintFor(sql, claims.length);
+        return claims.map((claim) => acquireOne(tx, claim, mint));
+      });
+    return decisions.map(({ result, refusedBy }, index) => {
+      if (refusedBy !== undefined) waiters.refused((claims[index] as AcquireClaim).key, refusedBy);
+      return result;
+    });
+  }
+
+  function each<C, T>(claims: readonly C[], one: (tx: Transaction, claim: C) => T): () => T[] {
+    return () =>
+      store.transact("volatile", (sql) => {
+        const tx = begin(sql);
+        return claims.map((claim) => one(tx, claim));
+      });
+  }
+
   return {
     name: "sqlite",
     capabilities: { scope: "host", minTtlMs: 1, ttlStepMs: 1, maxBatch: 500, watch: true, queue: false },
 
-    acquire: (claims, call) =>
-      batch(claims, call.timeoutMs, true, (tx) => {
-        const mint = mintFor(tx.sql, claims.length);
-        return claims.map((claim) => {
-          const result = acquireOne(tx, claim, mint);
-          if (!result.acquired && waiters.has(claim.key)) waiters.refused(claim.key, tx.sql.leasesOf(claim.key), tx.now);
-          return result;
-        });
-      }),
+    acquire: (claims, { timeoutMs }) => batch(claims, { run: () => decide(claims), timeoutMs, yields: true }),
 
     // A lease in a file that is gone excludes nobody any more: that is a loss, not a fault that might pass.
-    extend: (claims, call) =>
-      batch<ExtendClaim, boolean>(claims, call.timeoutMs, false, (tx) => claims.map((claim) => extendOne(tx, claim)), false),
+    extend: (claims, { timeoutMs }) => batch(claims, { run: each(claims, extendOne), timeoutMs, yields: false }, false),
 
-    async release(claims, call) {
-      const outcomes = await batch(claims, call.timeoutMs, false, (tx) => claims.map((claim) => releaseOne(tx, claim)), false);
+    async release(claims, { timeoutMs }) {
+      const outcomes = await batch(claims, { run: each(claims, releaseOne), timeoutMs, yields: false }, false);
       const ended = claims.filter((_, index) => outcomes[index] === true).map((claim) => claim.key);
       if (ended.length > 0) {
         signal(signalFile(store));
@@ -111,7 +130,8 @@ export function makeDriver(
       return waiters.add(claim, wake);
     },
     sweep: (call) => records.sweep(call.timeoutMs, writes).catch(rethrow),
-    ping: (call) => writes.run({ run: () => store.transact(() => undefined), timeoutMs: call.timeoutMs, yields: false }).catch(rethrow),
+    ping: (call) =>
+      writes.run({ run: () => store.transact("volatile", () => undefined), timeoutMs: call.timeoutMs, yields: false }).catch(rethrow),
 
     async close() {
       waiters.stop();

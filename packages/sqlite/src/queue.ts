@@ -40,6 +40,11 @@ export class AttemptQueue {
     this.#clock = clock;
   }
 
+  /** Whether this process has lately had to wait for other writers. */
+  get crowded(): boolean {
+    return this.#clock.now() - this.#lastBusy < lonelyMs;
+  }
+
   /** Settles with what `attempt` returns or throws; while it is busy, tries again until `timeoutMs` have passed. */
   run<T>(attempt: Attempt<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
@@ -81,7 +86,7 @@ export class AttemptQueue {
 
   #rest(): void {
     this.#resting = true;
-    if (this.#lastEnd - this.#lastBusy < lonelyMs) this.#tickLater();
+    if (this.crowded) this.#tickLater();
     // Alone: only lets timers and sockets of this process have their turn, which a loop of already settled promises would starve.
     else {
       setImmediate(() => {

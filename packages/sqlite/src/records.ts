@@ -53,7 +53,7 @@ export class LeaseRecords {
       const ended = rows.filter((row) => this.#leases.remaining(row, now) <= 0n);
       for (const row of rows) standing.add(row.token);
       if (ended.length > 0) {
-        const run = () => this.#store.transact((sql) => ended.filter((row) => removeEnded(sql, row)).length);
+        const run = () => this.#store.transact("volatile", (sql) => ended.filter((row) => removeEnded(sql, row)).length);
         removed += await writes.run({ run, timeoutMs: deadline - this.#clock.now(), yields: true });
       }
       if (this.#clock.now() >= deadline) return removed;

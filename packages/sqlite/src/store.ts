@@ -9,6 +9,12 @@ import { prepareSchema, type Statements } from "./schema.js";
 
 export type Synchronous = "full" | "normal";
 
+/**
+ * Whether a transaction must survive a power loss. Only grants must, for their tokens: a power loss ends every holder on the machine, so a
+ * renewal or release that it takes back leaves a lease of nobody, which ends with its TTL.
+ */
+export type Durability = "durable" | "volatile";
+
 interface Opened {
   readonly db: SqliteDatabase;
   readonly sql: Statements;
@@ -23,6 +29,8 @@ export class Store {
   readonly #synchronous: Synchronous;
   readonly #theirs: SqliteDatabase | undefined;
   #opened: Opened | undefined;
+  /** What `PRAGMA synchronous` stands at, as far as we know. */
+  #current: Synchronous | undefined;
   #closed = false;
 
   constructor(where: string | SqliteDatabase, synchronous: Synchronous) {
@@ -36,8 +44,11 @@ export class Store {
    * Runs `body` in one write transaction. Throws {@link Busy} when the write lock is taken, {@link FileGone}, or a DriverError; nothing of
    * `body` is applied then, unless the DriverError says that it is unknown.
    */
-  transact<T>(body: (sql: Statements) => T): T {
+  transact<T>(durability: Durability, body: (sql: Statements) => T): T {
     return this.#use(({ sql, db }) => {
+      const synchronous = durability === "durable" ? this.#synchronous : "normal";
+      if (synchronous !== this.#current) db.pragma(`synchronous = ${synchronous}`);
+      this.#current = synchronous;
       sql.begin();
       let applied: "no" | "unknown" = "no";
       try {
@@ -82,11 +93,16 @@ export class Store {
     }
   }
 
-  /** The user's connection may be in the middle of the user's work, and its busy timeout would block the event loop. */
+  /**
+   * The user's connection may be in the middle of the user's work; its busy timeout would block the event loop, and how it syncs is the
+   * user's choice for the user's data: both are put back.
+   */
   #useTheirs<T>(db: SqliteDatabase, body: (opened: Opened) => T): T {
     if (!db.open) throw driverError(`the database given for ${this.path} is closed`, { applied: "no", retryable: false });
     if (db.inTransaction) throw new Busy(`the connection to ${this.path} is in the middle of a transaction`);
     const timeout = Number(db.pragma("busy_timeout", { simple: true }));
+    const synchronous = Number(db.pragma("synchronous", { simple: true }));
+    this.#current = undefined;
     db.pragma("busy_timeout = 0");
     try {
       this.#opened ??= this.#adopt(db);
@@ -94,12 +110,14 @@ export class Store {
       return body(this.#opened);
     } finally {
       db.pragma(`busy_timeout = ${timeout}`);
+      db.pragma(`synchronous = ${synchronous}`);
     }
   }
 
   #openOwn(): Opened {
     const before = this.#stat();
     const db = new Database(this.path, { timeout: 0 });
+    this.#current = undefined;
     try {
       const mode = db.pragma("journal_mode = WAL", { simple: true });
       if (mode !== "wal") throw this.#noWal("its file system or SQLite build cannot keep a write-ahead log");
@@ -119,7 +137,6 @@ export class Store {
     if (db.pragma("journal_mode", { simple: true }) !== "wal") {
       throw this.#noWal("run `PRAGMA journal_mode = WAL` on the database that was given");
     }
-    db.pragma(`synchronous = ${this.#synchronous}`);
     const sql = prepareSchema(db);
     const file = this.#stat();
     if (file === undefined) throw new FileGone(this.path, "deleted");

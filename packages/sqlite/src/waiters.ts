@@ -49,13 +49,9 @@ export class Waiters {
     };
   }
 
-  /** Whether anybody waits for the key. */
-  has(key: string): boolean {
-    return this.#keys.has(key);
-  }
-
   /** A claim was refused because of these leases: only another state of the key is news for those who wait. */
-  refused(key: string, rows: readonly LeaseRow[], now: bigint): void {
+  refused(key: string, rows: readonly LeaseRow[]): void {
+    const now = this.#leases.clock.now();
     for (const waiter of this.#keys.get(key) ?? []) waiter.seen = this.#others(rows, waiter.owner, now).tokens;
   }
 
