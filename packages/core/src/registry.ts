@@ -1,4 +1,6 @@
 /** Backends by name or URL: registered by hand, or loaded from `@dlock/<name>` when first asked for. */
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
 import type { LockDriver } from "./driver.js";
 import { parseDuration } from "./duration.js";
 import { BackendNotInstalledError } from "./errors.js";
@@ -60,14 +62,31 @@ async function findBackend(name: string): Promise<Backend> {
   const known = backends.get(name);
   if (known !== undefined) return known;
   const packageName = `@dlock/${name}`;
-  let loaded: { backend?: Backend };
+  const { backend } = await load(name, packageName);
+  if (typeof backend?.fromUrl !== "function") throw new TypeError(`${packageName} exports no backend: update it`);
+  return backend;
+}
+
+/** Looks where core is, then where the program is: linked packages and strict installs show core only what core itself depends on. */
+async function load(name: string, packageName: string): Promise<{ backend?: Backend }> {
   try {
-    loaded = (await import(packageName)) as { backend?: Backend };
+    return (await import(packageName)) as { backend?: Backend };
   } catch (error) {
-    throw new BackendNotInstalledError(name, packageName, error);
+    const path = besideProgram(packageName);
+    if (path === undefined) throw new BackendNotInstalledError(name, packageName, error);
+    return (await import(pathToFileURL(path).href)) as { backend?: Backend };
   }
-  if (typeof loaded.backend?.fromUrl !== "function") throw new TypeError(`${packageName} exports no backend: update it`);
-  return loaded.backend;
+}
+
+function besideProgram(packageName: string): string | undefined {
+  const program = process.argv[1];
+  if (program === undefined) return undefined;
+  try {
+    return createRequire(program).resolve(packageName);
+  } catch {
+    // Not there either: the caller tells of it with the error that core's own import gave.
+    return undefined;
+  }
 }
 
 function parseUrl(url: string | URL): URL {
