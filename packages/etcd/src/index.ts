@@ -1,1 +1,2 @@
-export {};
+export { backend, etcdDriver } from "./driver.js";
+export type { EtcdDriverOptions } from "./options.js";

@@ -1,0 +1,103 @@
+/** What users give, and what becomes of it: a client of etcd3 that is ours or theirs, a prefix and a strategy. */
+
+import type { Etcd3, IOptions } from "etcd3";
+import etcd3 from "etcd3";
+import type { Credentials, Host } from "./members.js";
+import { Members } from "./members.js";
+import type { Strategy } from "./records.js";
+
+export interface EtcdDriverOptions {
+  /**
+   * The user's own client of etcd3: its connections are used, its retries, deadlines and circuit breaker are not. Never closed by the driver.
+   * When: the program has one already. Trap: a client without keep-alive options finds out late that a connection is dead; `options` sets them.
+   */
+  client?: Etcd3;
+  /** etcd3's own options, as they are (hosts, TLS, user and password); the driver opens the client and closes it. */
+  options?: IOptions;
+  /** `etcd://user:password@host:2379?host=host2:2379&tls=true`; the driver opens the client and closes it. */
+  url?: string | URL;
+  /**
+   * What the names of all records start with.
+   *
+   * @default "lock:"
+   */
+  prefix?: string;
+  /**
+   * How the next holder is found. `txn`: whoever asks first. `mutex`: in the order of asking, across processes, for those that wait. All
+   * processes that share a lock use the same; a key that is held with the other is refused with an error.
+   *
+   * @default "txn"
+   */
+  strategy?: Strategy;
+}
+
+export interface Connection {
+  readonly members: Members;
+  /** Closes what the driver opened itself. */
+  close(): void;
+}
+
+/** The parts of etcd3's pool that are used; not in its types (docs/decisions/0003-etcd-calls.md). */
+interface Pool {
+  readonly hosts: readonly Host[];
+  readonly options: { readonly auth?: Credentials };
+}
+
+/** A dead connection is noticed within 13 s, and a member that is back within a second. */
+const channelOptions = {
+  "grpc.keepalive_time_ms": 10_000,
+  "grpc.keepalive_timeout_ms": 3_000,
+  "grpc.initial_reconnect_backoff_ms": 100,
+  "grpc.max_reconnect_backoff_ms": 1_000,
+};
+
+/** @throws TypeError when not exactly one of `client`, `options` and `url` is given, or the client is not one of etcd3. */
+export function connect({ client, options, url }: EtcdDriverOptions): Connection {
+  const given = [client, options, url].filter((each) => each !== undefined).length;
+  if (given !== 1) throw new TypeError(`give exactly one of client, options and url; ${given} were given`);
+  const own = client === undefined ? open(options ?? fromUrl(new URL(url as string | URL)).options) : undefined;
+  const pool = ((client ?? own) as unknown as { pool?: Pool }).pool;
+  if (!Array.isArray(pool?.hosts)) throw new TypeError("client: expected an Etcd3 client of etcd3 1.x");
+  return { members: new Members(pool.hosts, pool.options.auth), close: () => own?.close() };
+}
+
+export function strategyOf(strategy: string | undefined): Strategy {
+  if (strategy === undefined || strategy === "txn") return "txn";
+  if (strategy === "mutex") return "mutex";
+  throw new RangeError(`strategy: expected "txn" or "mutex", got ${JSON.stringify(strategy)}`);
+}
+
+function open(options: IOptions): Etcd3 {
+  return new etcd3.Etcd3({ ...options, grpcOptions: { ...channelOptions, ...options.grpcOptions } });
+}
+
+/**
+ * `etcd://[user:password@]host[:2379]` with the parameters `host` (a further member, as `host:port`; may be repeated), `tls` (`true` or
+ * `false`), `prefix` and `strategy`. Members with commas between them, as etcd's own tools take them, do not parse as a URL once they have
+ * ports, hence the parameter.
+ *
+ * @throws RangeError for what is not known, by its name; never with the password.
+ */
+export function fromUrl(url: URL): { options: IOptions; prefix?: string; strategy?: Strategy } {
+  if (url.protocol !== "etcd:") throw new RangeError(`expected a URL that starts with etcd://, got ${url.protocol}`);
+  if (url.hostname === "") throw new RangeError("an etcd:// URL names a host, such as etcd://localhost:2379");
+  if (url.pathname !== "" && url.pathname !== "/")
+    throw new RangeError("an etcd:// URL has no path; the prefix is a parameter: ?prefix=lock:");
+  const known = new Set(["host", "tls", "prefix", "strategy"]);
+  for (const name of url.searchParams.keys()) {
+    if (!known.has(name)) throw new RangeError(`unknown parameter "${name}" in an etcd:// URL; known are ${[...known].join(", ")}`);
+    if (name !== "host" && url.searchParams.getAll(name).length > 1)
+      throw new RangeError(`the parameter "${name}" is given more than once`);
+  }
+  const tls = url.searchParams.get("tls") ?? "false";
+  if (tls !== "true" && tls !== "false") throw new RangeError(`tls: expected true or false, got ${JSON.stringify(tls)}`);
+  const scheme = tls === "true" ? "https" : "http";
+  const hosts = [`${url.hostname}:${url.port || "2379"}`, ...url.searchParams.getAll("host")].map((host) => `${scheme}://${host}`);
+  const [username, password] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
+  const prefix = url.searchParams.get("prefix");
+  return {
+    options: username === "" ? { hosts } : { hosts, auth: { username, password } },
+    ...(prefix === null ? {} : { prefix }),
+    ...(url.searchParams.has("strategy") ? { strategy: strategyOf(url.searchParams.get("strategy") as string) } : {}),
+  };
+}

@@ -1,0 +1,162 @@
+/**
+ * Where the records of a lock are and what is in them. A record is `{prefix}{key}FF{kind}{owner}`: the byte FF occurs in no UTF-8, so no key
+ * can name another's record, and all records of a key are one range. Mode and owner are part of the record's name because etcd can compare
+ * names over ranges but not values.
+ */
+import type { Claim, Holder } from "@dlock/core";
+import type { LeaseAge } from "./leases.js";
+import type { KeyValue, Range } from "./wire.js";
+
+/** Ordered so that what is in the way of a shared claim is one range: see `conflicts`. */
+export const kinds = {
+  mutex: { place: "mq", shared: "ms", exclusive: "mx" },
+  txn: { exclusive: "tx", shared: "ty" },
+} as const;
+
+export type Strategy = keyof typeof kinds;
+type Mode = "exclusive" | "shared";
+
+const separator = Buffer.from([0xff]);
+
+export interface Parsed {
+  readonly key: string;
+  readonly kind: string;
+  readonly owner: string;
+}
+
+export class Records {
+  readonly #prefix: Buffer;
+  readonly strategy: Strategy;
+
+  constructor(prefix: string, strategy: Strategy) {
+    this.#prefix = Buffer.from(prefix);
+    this.strategy = strategy;
+  }
+
+  /** The record of one owner. */
+  of({ key, owner }: Claim, mode: Mode): Buffer {
+    return Buffer.concat([this.#base(key), Buffer.from(kinds[this.strategy][mode] + owner)]);
+  }
+
+  place({ key, owner }: Claim): Buffer {
+    return Buffer.concat([this.#base(key), Buffer.from(kinds.mutex.place + owner)]);
+  }
+
+  /** All records of a key, of both strategies. */
+  all(key: string): Range {
+    const base = this.#base(key);
+    return { key: base, range_end: Buffer.concat([base, separator]) };
+  }
+
+  /** All leases of a key that this strategy's queue does not hold back: everything but queue places. */
+  holders(key: string): Range {
+    return this.#span(key, kinds.mutex.shared);
+  }
+
+  shared(key: string): Range {
+    const base = this.#base(key);
+    const kind = kinds[this.strategy].shared;
+    return { key: Buffer.concat([base, Buffer.from(kind)]), range_end: Buffer.concat([base, Buffer.from(kind), separator]) };
+  }
+
+  queue(key: string): Range {
+    const base = this.#base(key);
+    return {
+      key: Buffer.concat([base, Buffer.from(kinds.mutex.place)]),
+      range_end: Buffer.concat([base, Buffer.from(kinds.mutex.shared)]),
+    };
+  }
+
+  /** What must be empty for the claim, limits and the queue apart: the other strategy's records are always among it. */
+  conflicts(key: string, mode: Mode): Range {
+    if (this.strategy === "mutex") return mode === "exclusive" ? this.holders(key) : this.#span(key, kinds.mutex.exclusive);
+    if (mode === "exclusive") return this.all(key);
+    const base = this.#base(key);
+    return { key: base, range_end: Buffer.concat([base, Buffer.from(kinds.txn.shared)]) };
+  }
+
+  /** Records of all keys that start with `prefix`, and perhaps records that `parse` does not know. */
+  under(prefix: string): Range {
+    const key = Buffer.concat([this.#prefix, Buffer.from(prefix)]);
+    return { key: key.length === 0 ? Buffer.from([0]) : key, range_end: end(key) };
+  }
+
+  /** A key of our own that is no record. */
+  aside(name: string): Buffer {
+    return Buffer.concat([this.#prefix, separator, Buffer.from(name)]);
+  }
+
+  /** Undefined for what is not a record of a lock. */
+  parse(name: Buffer): Parsed | undefined {
+    const at = name.indexOf(0xff, this.#prefix.length);
+    if (at <= this.#prefix.length) return undefined;
+    return {
+      key: name.toString("utf8", this.#prefix.length, at),
+      kind: name.toString("latin1", at + 1, at + 3),
+      owner: name.toString("utf8", at + 3),
+    };
+  }
+
+  #base(key: string): Buffer {
+    return Buffer.concat([this.#prefix, Buffer.from(key), separator]);
+  }
+
+  #span(key: string, from: string): Range {
+    const base = this.#base(key);
+    return { key: Buffer.concat([base, Buffer.from(from)]), range_end: Buffer.concat([base, separator]) };
+  }
+}
+
+/** The first name after all that start with `key`. */
+function end(key: Buffer): Buffer {
+  for (let index = key.length - 1; index >= 0; index -= 1) {
+    if (key[index] === 0xff) continue;
+    const after = Buffer.from(key.subarray(0, index + 1));
+    after[index] = (after[index] as number) + 1;
+    return after;
+  }
+  // etcd's way to say "to the last key".
+  return Buffer.from([0]);
+}
+
+/** The other strategy's name when a record of this kind belongs to it. */
+export function foreign(kind: string, strategy: Strategy): Strategy | undefined {
+  const owner: Strategy = kind.startsWith("m") ? "mutex" : "txn";
+  return owner === strategy ? undefined : owner;
+}
+
+/** Durations only: no client's time crosses the wire. The age of the lease, which the server knows, tells how much later it is. */
+export interface Value {
+  /** The TTL promised at this put, in ms. */
+  readonly ttl: number;
+  /** How old the lease was at this put, in ms. */
+  readonly age: number;
+  /** How long the lock had been held at this put, in ms. */
+  readonly held: number;
+  readonly meta?: string;
+}
+
+export const encode = (value: Value): Buffer => Buffer.from(JSON.stringify(value));
+export const decode = (bytes: Buffer): Value => JSON.parse(bytes.toString()) as Value;
+
+/** Milliseconds since the record was last put. */
+const sincePut = ({ age }: Value, lease: LeaseAge): number => Math.max(0, lease.ageMs - age);
+
+/** What is left of the promise made at the last put. */
+export const promised = (value: Value, lease: LeaseAge): number => value.ttl - sincePut(value, lease);
+
+/** How long the lock has been held by now. */
+export const heldMs = (value: Value, lease: LeaseAge): number => value.held + sincePut(value, lease);
+
+export function holderOf(kv: KeyValue, { kind, owner }: Parsed, lease: LeaseAge): Holder {
+  const value = decode(kv.value);
+  return {
+    owner,
+    token: BigInt(kv.create_revision),
+    mode: kind === kinds.txn.shared || kind === kinds.mutex.shared ? "shared" : "exclusive",
+    // A promise that is over leaves the record until the server looks for ended leases: it is still in everybody's way.
+    remainingMs: Math.max(1, promised(value, lease)),
+    heldMs: heldMs(value, lease),
+    ...(value.meta === undefined ? {} : { metadata: value.meta }),
+  };
+}

@@ -1,0 +1,127 @@
+/** The part of etcd's v3 protocol that the driver speaks, as etcd3's protobuf loader shapes it: 64-bit numbers are strings, bytes are Buffers. */
+
+/** Half open: `[key, range_end)`; one key when there is no `range_end`. */
+export interface Range {
+  readonly key: Buffer;
+  readonly range_end?: Buffer;
+}
+
+export interface Compare extends Range {
+  readonly target: "Create" | "Mod" | "Version";
+  readonly result: "Equal" | "Greater" | "Less";
+  readonly create_revision?: string;
+  readonly mod_revision?: string;
+  readonly version?: string;
+}
+
+export interface RangeRequest extends Range {
+  readonly limit?: number;
+  readonly count_only?: boolean;
+  readonly sort_order?: "Ascend" | "Descend";
+  readonly sort_target?: "Create";
+  readonly max_create_revision?: string;
+}
+
+export interface Txn {
+  readonly compare: readonly Compare[];
+  readonly success: readonly RequestOp[];
+  readonly failure?: readonly RequestOp[];
+}
+
+export type RequestOp =
+  | { readonly request_range: RangeRequest }
+  | { readonly request_put: { readonly key: Buffer; readonly value: Buffer; readonly lease: string } }
+  | { readonly request_delete_range: Range }
+  | { readonly request_txn: Txn };
+
+export interface KeyValue {
+  readonly key: Buffer;
+  readonly value: Buffer;
+  readonly create_revision: string;
+  readonly mod_revision: string;
+  readonly lease: string;
+}
+
+interface Header {
+  readonly revision: string;
+}
+
+export interface RangeResponse {
+  readonly header: Header;
+  readonly kvs: readonly KeyValue[];
+  readonly more: boolean;
+  readonly count: string;
+}
+
+export interface ResponseOp {
+  readonly response_range?: RangeResponse;
+  readonly response_delete_range?: { readonly deleted: string };
+  readonly response_txn?: TxnResponse;
+}
+
+export interface TxnResponse {
+  readonly header: Header;
+  readonly succeeded: boolean;
+  readonly responses: readonly ResponseOp[];
+}
+
+export interface WatchResponse {
+  readonly watch_id: string;
+  readonly created: boolean;
+  readonly canceled: boolean;
+  readonly cancel_reason: string;
+  readonly events: readonly unknown[];
+}
+
+/** No key in the range exists. A compare of create revisions is true for an empty range; one of values would be false. */
+export const absent = (range: Range): Compare => ({ ...range, target: "Create", result: "Equal", create_revision: "0" });
+
+/** The key exists and was created at that revision. */
+export const createdAt = (key: Buffer, revision: string): Compare => ({
+  key,
+  target: "Create",
+  result: "Equal",
+  create_revision: revision,
+});
+
+/** Nothing in the range came after that revision. */
+export const noneAfter = (range: Range, revision: string): Compare => ({
+  ...range,
+  target: "Create",
+  result: "Less",
+  create_revision: next(revision),
+});
+
+/** Nothing in the range came before that revision. */
+export const noneBefore = (range: Range, revision: string): Compare => ({
+  ...range,
+  target: "Create",
+  result: "Greater",
+  create_revision: (BigInt(revision) - 1n).toString(),
+});
+
+/** The key was last put at that revision; "0": it does not exist. */
+export const modifiedAt = (key: Buffer, revision: string): Compare => ({ key, target: "Mod", result: "Equal", mod_revision: revision });
+
+/** Never true: versions start at 0. */
+export const impossible = (key: Buffer): Compare => ({ key, target: "Version", result: "Less", version: "0" });
+
+export const next = (revision: string): string => (BigInt(revision) + 1n).toString();
+
+export const read = (range: RangeRequest): RequestOp => ({ request_range: range });
+export const count = (range: Range): RequestOp => ({ request_range: { ...range, count_only: true } });
+export const remove = (range: Range): RequestOp => ({ request_delete_range: range });
+export const put = (key: Buffer, value: Buffer, lease: string): RequestOp => ({ request_put: { key, value, lease } });
+
+/** What the read at `index` of a transaction's answers found first. */
+export function firstOf(responses: readonly ResponseOp[], index: number): KeyValue | undefined {
+  return responses[index]?.response_range?.kvs[0];
+}
+
+export function countOf(responses: readonly ResponseOp[], index: number): number {
+  return Number(responses[index]?.response_range?.count ?? 0);
+}
+
+export function deletedOf(responses: readonly ResponseOp[]): number {
+  return responses.reduce((sum, { response_delete_range }) => sum + Number(response_delete_range?.deleted ?? 0), 0);
+}
