@@ -7,7 +7,7 @@ import { Failure } from "./failures.js";
 import { Leases, minTtlMs, ttlStepMs } from "./leases.js";
 import { Ledger } from "./ledger.js";
 import { acquireInOrder } from "./mutex.js";
-import { connect, type EtcdDriverOptions, fromUrl, strategyOf } from "./options.js";
+import { type EtcdDriverOptions, setUp } from "./options.js";
 import { type Program, Runner } from "./program.js";
 import { Records } from "./records.js";
 import { Transactions } from "./transactions.js";
@@ -24,14 +24,11 @@ const maxBatch = 120;
 /**
  * Locks in etcd 3.4 or later: linearizable, a lease for each window of claims, revisions as fencing tokens.
  *
- * @throws TypeError when not exactly one of `client`, `options` and `url` is given; RangeError for an unknown strategy or URL parameter.
+ * @throws TypeError when not exactly one of `client`, `connection` and `url` is given; RangeError for an unknown strategy or URL parameter.
  */
-export function etcdDriver(given: EtcdDriverOptions): LockDriver {
-  const options = given.url === undefined ? given : { ...fromUrl(new URL(given.url)), ...given };
-  const strategy = strategyOf(options.strategy);
-  const connection = connect(given);
-  const { members } = connection;
-  const records = new Records(options.prefix ?? "lock:", strategy);
+export function etcdDriver(options: EtcdDriverOptions): LockDriver {
+  const { members, prefix, strategy, close } = setUp(options);
+  const records = new Records(prefix, strategy);
   const leases = new Leases(members);
   const transactions = new Transactions(members, leases, records.aside(`fence ${randomBytes(12).toString("hex")}`));
   const runner = new Runner(transactions, leases);
@@ -94,7 +91,7 @@ export function etcdDriver(given: EtcdDriverOptions): LockDriver {
     ping: (call) => view((attempt) => views.ping(attempt), call.timeoutMs),
     close() {
       watches.close();
-      connection.close();
+      close();
       return Promise.resolve();
     },
   };

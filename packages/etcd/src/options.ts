@@ -9,12 +9,12 @@ import type { Strategy } from "./records.js";
 export interface EtcdDriverOptions {
   /**
    * The user's own client of etcd3: its connections are used, its retries, deadlines and circuit breaker are not. Never closed by the driver.
-   * When: the program has one already. Trap: a client without keep-alive options finds out late that a connection is dead; `options` sets them.
+   * When: the program has one already. Trap: a client without keep-alive options finds out late that a connection is dead; `connection` sets them.
    */
   client?: Etcd3;
   /** etcd3's own options, as they are (hosts, TLS, user and password); the driver opens the client and closes it. */
-  options?: IOptions;
-  /** `etcd://user:password@host:2379?host=host2:2379&tls=true`; the driver opens the client and closes it. */
+  connection?: IOptions;
+  /** `etcd://user:password@host:2379?node=host2:2379&tls=true`; the driver opens the client and closes it. */
   url?: string | URL;
   /**
    * What the names of all records start with.
@@ -31,8 +31,11 @@ export interface EtcdDriverOptions {
   strategy?: Strategy;
 }
 
-export interface Connection {
+/** What the driver is made of. */
+export interface Setup {
   readonly members: Members;
+  readonly prefix: string;
+  readonly strategy: Strategy;
   /** Closes what the driver opened itself. */
   close(): void;
 }
@@ -51,17 +54,23 @@ const channelOptions = {
   "grpc.max_reconnect_backoff_ms": 1_000,
 };
 
-/** @throws TypeError when not exactly one of `client`, `options` and `url` is given, or the client is not one of etcd3. */
-export function connect({ client, options, url }: EtcdDriverOptions): Connection {
-  const given = [client, options, url].filter((each) => each !== undefined).length;
-  if (given !== 1) throw new TypeError(`give exactly one of client, options and url; ${given} were given`);
-  const own = client === undefined ? open(options ?? fromUrl(new URL(url as string | URL)).options) : undefined;
+/** @throws TypeError when not exactly one of `client`, `connection` and `url` is given, or the client is not one of etcd3. */
+export function setUp(options: EtcdDriverOptions): Setup {
+  const given = [options.client, options.connection, options.url].filter((each) => each !== undefined).length;
+  if (given !== 1) throw new TypeError(`give exactly one of client, connection and url; ${given} were given`);
+  const { client, connection, prefix, strategy } = options.url === undefined ? options : { ...fromUrl(new URL(options.url)), ...options };
+  const own = connection === undefined ? undefined : open(connection);
   const pool = ((client ?? own) as unknown as { pool?: Pool }).pool;
   if (!Array.isArray(pool?.hosts)) throw new TypeError("client: expected an Etcd3 client of etcd3 1.x");
-  return { members: new Members(pool.hosts, pool.options.auth), close: () => own?.close() };
+  return {
+    members: new Members(pool.hosts, pool.options.auth),
+    prefix: prefix ?? "lock:",
+    strategy: strategyOf(strategy),
+    close: () => own?.close(),
+  };
 }
 
-export function strategyOf(strategy: string | undefined): Strategy {
+function strategyOf(strategy: string | undefined): Strategy {
   if (strategy === undefined || strategy === "txn") return "txn";
   if (strategy === "mutex") return "mutex";
   throw new RangeError(`strategy: expected "txn" or "mutex", got ${JSON.stringify(strategy)}`);
@@ -72,31 +81,31 @@ function open(options: IOptions): Etcd3 {
 }
 
 /**
- * `etcd://[user:password@]host[:2379]` with the parameters `host` (a further member, as `host:port`; may be repeated), `tls` (`true` or
+ * `etcd://[user:password@]host[:2379]` with the parameters `node` (a further member, as `host:port`; may be repeated), `tls` (`true` or
  * `false`), `prefix` and `strategy`. Members with commas between them, as etcd's own tools take them, do not parse as a URL once they have
  * ports, hence the parameter.
  *
  * @throws RangeError for what is not known, by its name; never with the password.
  */
-export function fromUrl(url: URL): { options: IOptions; prefix?: string; strategy?: Strategy } {
+function fromUrl(url: URL): Pick<EtcdDriverOptions, "connection" | "prefix" | "strategy"> & { client?: undefined } {
   if (url.protocol !== "etcd:") throw new RangeError(`expected a URL that starts with etcd://, got ${url.protocol}`);
   if (url.hostname === "") throw new RangeError("an etcd:// URL names a host, such as etcd://localhost:2379");
   if (url.pathname !== "" && url.pathname !== "/")
     throw new RangeError("an etcd:// URL has no path; the prefix is a parameter: ?prefix=lock:");
-  const known = new Set(["host", "tls", "prefix", "strategy"]);
+  const known = new Set(["node", "tls", "prefix", "strategy"]);
   for (const name of url.searchParams.keys()) {
     if (!known.has(name)) throw new RangeError(`unknown parameter "${name}" in an etcd:// URL; known are ${[...known].join(", ")}`);
-    if (name !== "host" && url.searchParams.getAll(name).length > 1)
+    if (name !== "node" && url.searchParams.getAll(name).length > 1)
       throw new RangeError(`the parameter "${name}" is given more than once`);
   }
   const tls = url.searchParams.get("tls") ?? "false";
   if (tls !== "true" && tls !== "false") throw new RangeError(`tls: expected true or false, got ${JSON.stringify(tls)}`);
   const scheme = tls === "true" ? "https" : "http";
-  const hosts = [`${url.hostname}:${url.port || "2379"}`, ...url.searchParams.getAll("host")].map((host) => `${scheme}://${host}`);
+  const hosts = [`${url.hostname}:${url.port || "2379"}`, ...url.searchParams.getAll("node")].map((host) => `${scheme}://${host}`);
   const [username, password] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
   const prefix = url.searchParams.get("prefix");
   return {
-    options: username === "" ? { hosts } : { hosts, auth: { username, password } },
+    connection: username === "" ? { hosts } : { hosts, auth: { username, password } },
     ...(prefix === null ? {} : { prefix }),
     ...(url.searchParams.has("strategy") ? { strategy: strategyOf(url.searchParams.get("strategy") as string) } : {}),
   };

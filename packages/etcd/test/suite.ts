@@ -20,7 +20,7 @@ export function conformance(members: 1 | 3, strategy: "txn" | "mutex"): void {
     runConformance(
       { describe, it, concurrent: it.concurrent, afterAll },
       {
-        create: () => etcdDriver({ options: { hosts: [...cluster.hosts] }, strategy }),
+        create: () => etcdDriver({ connection: { hosts: [...cluster.hosts] }, strategy }),
         // Keys, not leases: those end by themselves.
         countRecords: async () => (await reader.getAll().prefix("lock:").keys()).length,
       },
