@@ -41,7 +41,7 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
   readonly key: string;
   readonly spec: AcquireSpec;
   owner: string;
-  state: "queued" | "attempting" | "sleeping" | "settled" = "queued";
+  state: "queued" | "attempting" | "answered" | "sleeping" | "settled" = "queued";
   /** The place in the gate's queue; the gate's. */
   gate!: Gate;
   inQueue = false;
@@ -114,6 +114,7 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
   }
 
   onOutcome(outcome: Outcome<AcquireResult>, sentAt: number, now: number): void {
+    if (this.state !== "settled") this.state = "answered";
     if (isDriverError(outcome)) this.#failed(outcome, now);
     else if (outcome.acquired) this.#granted(outcome, sentAt, now);
     else this.#refused(outcome, now);

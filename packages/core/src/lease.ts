@@ -165,9 +165,12 @@ export class Lease implements Entry {
     const { engine } = this;
     const handles = this.#liveHandles();
     const told = { ...this.describe(), reason };
-    engine.stats.active -= this.#handles.length;
-    engine.stats.lost++;
-    if (reason === "expired") engine.stats.expired++;
+    const holds = this.#handles.length;
+    engine.stats.active -= holds;
+    engine.stats.lost += holds;
+    if (reason === "expired") engine.stats.expired += holds;
+    // The work of a dropped handle may still be going on under the lease: it is not to be freed before its time.
+    if (reason !== "leaked") this.#undoGhost(engine.clock.now());
     this.#end();
     for (const handle of handles) handle.onLost(reason);
     engine.logger?.warn({ ...fieldsOf(this.key, this.owner, this.publicToken), reason }, "lock lost");
@@ -198,13 +201,14 @@ export class Lease implements Entry {
   released(now: number): void {
     const { engine } = this;
     engine.logger?.info(fieldsOf(this.key, this.owner, this.publicToken), "lock released");
-    if (this.#ghostUntil > now) this.#undo({ until: this.#ghostUntil, untilAnswered: false });
+    this.#undoGhost(now);
     this.#end();
   }
 
   /** The release may not have arrived: it goes on in the background. */
   releaseUnknown(): void {
-    this.#undo({ until: Math.max(this.deadline, this.#ghostUntil), untilAnswered: true, token: this.token });
+    this.#undo({ until: this.deadline, untilAnswered: true, token: this.token });
+    this.#undoGhost(this.engine.clock.now());
     this.#end();
   }
 
@@ -243,6 +247,11 @@ export class Lease implements Entry {
 
   #undo(how: { until: number; untilAnswered: boolean; token?: bigint }): void {
     this.engine.undo.add({ key: this.key, owner: this.owner, timeoutMs: this.spec.attemptTimeoutMs, ...how });
+  }
+
+  /** An attempt of this owner may still be delivered and would then be granted anew. An owner the user gave is never undone. */
+  #undoGhost(now: number): void {
+    if (this.#ghostUntil > now && this.spec.owner === undefined) this.#undo({ until: this.#ghostUntil, untilAnswered: false });
   }
 
   #end(): void {

@@ -1,0 +1,100 @@
+/** A driver whose every call crosses a bad network: slow, lost before or after it was carried out, or carried out long after it was given up. */
+import type { AcquireClaim, Call, DriverCapabilities, ExtendClaim, LockDriver, ReleaseClaim } from "../../src/index.ts";
+import { driverError } from "../../src/index.ts";
+import type { LockTable } from "../support/lock-table.ts";
+import type { Random } from "./random.ts";
+import type { Client, World } from "./world.ts";
+
+/** What really happened, so that a run can show that it contained what it claims to test. */
+export interface NetworkCounts {
+  calls: number;
+  lostRequests: number;
+  lostReplies: number;
+  lateDeliveries: number;
+  lateGrants: number;
+  lostWakes: number;
+}
+
+/** A request that was given up is carried out at most so long after it was sent: connections do not last for ever. */
+export const latestDeliveryMs = 50_000;
+
+const capabilities: DriverCapabilities = { scope: "network", minTtlMs: 1, ttlStepMs: 1, maxBatch: 8, watch: true, queue: false };
+
+export class Network {
+  /** Probability of a fault in a call; 0 once the world calms down. */
+  faultiness: number;
+  readonly counts: NetworkCounts = { calls: 0, lostRequests: 0, lostReplies: 0, lateDeliveries: 0, lateGrants: 0, lostWakes: 0 };
+  readonly #world: World;
+  readonly #table: LockTable;
+  readonly #random: Random;
+
+  constructor(world: World, table: LockTable, random: Random, faultiness: number) {
+    this.#world = world;
+    this.#table = table;
+    this.#random = random;
+    this.faultiness = faultiness;
+  }
+
+  driver(client: Client): LockDriver {
+    const table = this.#table;
+    return {
+      name: "simulated",
+      capabilities,
+      acquire: (claims: readonly AcquireClaim[], call: Call) =>
+        this.#call(client, call, (late) =>
+          claims.map((claim) => {
+            const result = table.acquire(claim);
+            if (late && result.acquired) this.counts.lateGrants++;
+            return result;
+          }),
+        ),
+      extend: (claims: readonly ExtendClaim[], call: Call) => this.#call(client, call, () => claims.map((claim) => table.extend(claim))),
+      release: (claims: readonly ReleaseClaim[], call: Call) => this.#call(client, call, () => claims.map((claim) => table.release(claim))),
+      inspect: (key: string, call: Call) => this.#call(client, call, () => table.holders(key)),
+      async *list() {},
+      watch: (claim, wake) => this.#watch(client, claim.key, wake),
+      sweep: async () => table.sweep(),
+      ping: async () => {},
+      close: async () => {},
+    };
+  }
+
+  #call<T>(client: Client, { timeoutMs }: Call, execute: (late: boolean) => T): Promise<T> {
+    const random = this.#random;
+    this.counts.calls++;
+    return new Promise((resolve, reject) => {
+      const fault = random.chance(this.faultiness) ? random.pick(["request", "reply", "late", "slow"] as const) : "none";
+      // One driver in five keeps its promise to stop in time so badly that core must see to it.
+      if (!random.chance(0.2))
+        client.setTimer(() => reject(driverError("no answer in time", { applied: "unknown", retryable: true })), timeoutMs);
+      const there = fault === "slow" ? random.between(20, timeoutMs * 1.5) : random.between(0.1, 4);
+      const back = random.between(0.1, 4);
+      if (fault === "request") {
+        this.counts.lostRequests++;
+      } else if (fault === "late") {
+        this.counts.lateDeliveries++;
+        this.#world.after(random.between(timeoutMs, latestDeliveryMs), () => execute(true));
+      } else {
+        this.#world.after(there, () => {
+          const answer = execute(false);
+          if (fault === "reply") this.counts.lostReplies++;
+          else this.#world.after(back, () => resolve(answer), client);
+        });
+      }
+    });
+  }
+
+  /** Notifications are late, early, double, or lost. */
+  async #watch(client: Client, key: string, wake: () => void): Promise<() => void> {
+    await client.sleep(this.#random.between(0.1, 5));
+    let stopped = false;
+    const stop = this.#table.watch(key, () => {
+      if (this.#random.chance(this.faultiness)) this.counts.lostWakes++;
+      else this.#world.after(this.#random.between(0.1, 10), () => stopped || wake(), client);
+    });
+    return () => {
+      stopped = true;
+      stop();
+    };
+  }
+}
