@@ -130,8 +130,7 @@ export function makeDriver(
       return waiters.add(claim, wake);
     },
     sweep: (call) => records.sweep(call.timeoutMs, writes).catch(rethrow),
-    ping: (call) =>
-      writes.run({ run: () => store.transact("volatile", () => undefined), timeoutMs: call.timeoutMs, yields: false }).catch(rethrow),
+    ping: (call) => writes.run({ run: () => store.probe(), timeoutMs: call.timeoutMs, yields: false }).catch(rethrow),
 
     async close() {
       waiters.stop();

@@ -59,7 +59,22 @@ export class Store {
       } catch (error) {
         // SQLite has rolled back by itself after some errors, and after others cannot: the error we have says more than the next one.
         if (db.inTransaction) ignoreErrors(sql.rollback);
+        // The log cannot grow any more. Once its content is in the database it starts over in the space it has, so that the next attempt
+        // may succeed although the disk is still full: renewals and releases need no more than that.
+        if ((error as { code?: unknown }).code === "SQLITE_FULL") ignoreErrors(() => db.pragma("wal_checkpoint(PASSIVE)"));
         throw translate(error, this.path, applied);
+      }
+    });
+  }
+
+  /** Writes and takes it back: SQLite begins a write transaction even where it cannot write, and says so only when it has to. */
+  probe(): void {
+    this.#use(({ sql }) => {
+      sql.begin();
+      try {
+        sql.mint(0);
+      } finally {
+        ignoreErrors(sql.rollback);
       }
     });
   }

@@ -1,12 +1,19 @@
-/** Database files of the tests: each in a folder of its own that is removed after the test file. */
+/** Database files of the tests: each in a folder of its own; all are removed after the test file. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
 
+const folders: string[] = [];
+
+// Of the file that imports this, so that it may be used within tests too.
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "dlock-sqlite-"));
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  folders.push(folder);
   return folder;
 }
 

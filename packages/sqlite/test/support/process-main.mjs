@@ -46,6 +46,7 @@ const calls = {
   acquire,
   release,
   lock,
+  ping: () => driver.ping({ timeoutMs }),
   clocks: () => ({ wall: Date.now(), monotonic: process.hrtime.bigint() }),
 
   /** Takes the file's write lock with a connection of its own and keeps it. */
