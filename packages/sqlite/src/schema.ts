@@ -111,7 +111,8 @@ function prepareStatements(db: SqliteDatabase): Statements {
     begin: () => void begin.run(),
     commit: () => void commit.run(),
     rollback: () => void rollback.run(),
-    mint: (count) => mint.get(count) as bigint,
+    // As a bigint: a number would be bound as REAL and make the sum one, which has no digits to spare above 2^53.
+    mint: (count) => mint.get(BigInt(count)) as bigint,
     leasesOf: (key) => leasesOf.all(key) as LeaseRow[],
     lease: (key, owner) => lease.get(key, owner) as LeaseRow | undefined,
     insert: (r) => {

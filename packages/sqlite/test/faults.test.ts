@@ -137,11 +137,10 @@ it("tables of a newer version are left alone", async () => {
 });
 
 describe("without write permission", () => {
-  // Root may write everything, so the driver runs as nobody then.
-  const nobody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
-
   async function expectReadOnly(path: string, message: RegExp) {
-    const peer = await Peer.start(path, {}, nobody);
+    const peer = await Peer.start(path);
+    // Root may write everything.
+    if (process.getuid?.() === 0) await peer.call("becomeNobody");
     for (const name of ["acquire", "ping"]) {
       const fault = await faultOf(peer.call(name, "k", "o", 1_000));
       expect(fault, name).toMatchObject({ message: expect.stringMatching(message) });

@@ -46,6 +46,12 @@ const calls = {
   acquire,
   release,
   lock,
+  /** Gives up the rights of root, after everything is loaded. */
+  becomeNobody() {
+    process.setgroups([]);
+    process.setgid(65_534);
+    process.setuid(65_534);
+  },
   ping: () => driver.ping({ timeoutMs }),
   clocks: () => ({ wall: Date.now(), monotonic: process.hrtime.bigint() }),
 

@@ -12,8 +12,8 @@ export class Peer {
   readonly #pending = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
 
   /** Killed after the test that starts it, stopped or not. */
-  static async start(path: string, env: NodeJS.ProcessEnv = {}, user: { uid?: number; gid?: number } = {}): Promise<Peer> {
-    const child = fork(script, [path], { serialization: "advanced", env: { ...process.env, ...env }, execArgv: [], ...user });
+  static async start(path: string, env: NodeJS.ProcessEnv = {}): Promise<Peer> {
+    const child = fork(script, [path], { serialization: "advanced", env: { ...process.env, ...env }, execArgv: [] });
     onTestFinished(() => void child.kill("SIGKILL"));
     await once(child, "message");
     return new Peer(child);
