@@ -27,7 +27,8 @@ export class FileGone extends Error {
 export function translate(error: unknown, path: string, applied: "no" | "unknown"): Error {
   if (error instanceof Busy || error instanceof FileGone || isDriverError(error)) return error;
   const code = (error as { code?: unknown }).code;
-  const kind = typeof code === "string" ? code.split("_")[1] : undefined;
+  // "SQLITE_IOERR_WRITE" is of the kind "IOERR"; a code without a prefix comes from `stat`.
+  const kind = typeof code === "string" ? (code.split("_")[1] ?? code) : undefined;
   const message = error instanceof Error ? error.message : String(error);
   const fault = (what: string, retryable: boolean) => driverError(`${what} (${message})`, { applied, retryable, cause: error });
   switch (kind) {
@@ -46,6 +47,7 @@ export function translate(error: unknown, path: string, applied: "no" | "unknown
     case "CANTOPEN":
     case "PERM":
     case "AUTH":
+    case "EACCES":
       return fault(`${path} cannot be opened: its folder must exist and this process must be able to write both`, false);
     case "IOERR":
       return fault(`the disk of ${path} failed`, true);

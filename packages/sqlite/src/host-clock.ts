@@ -14,8 +14,14 @@ export interface HostClock {
  */
 export const hostClock: HostClock = {
   now: () => process.hrtime.bigint() / 1_000n,
-  identity: identify(),
+  get identity() {
+    identity ??= identify();
+    return identity;
+  },
 };
+
+/** Cannot change while a process lives. */
+let identity: string | undefined;
 
 /**
  * Linux tells boots and time namespaces apart. Elsewhere the platform's name has to do; a reboot then shows by leases that would outlast

@@ -27,8 +27,8 @@ interface Waiting {
 export class AttemptQueue {
   readonly #clock: Clock;
   #waiting: Waiting[] = [];
-  /** Someone else has the write lock: nobody of us tries before the tick. */
-  #busy = false;
+  /** Why the last attempt did not get through (someone else has the write lock): nobody of us tries before the tick. */
+  #busy: Busy | undefined;
   /** Our turn is over: nobody of us that yields tries before the tick. */
   #resting = false;
   #timer: Timer | undefined;
@@ -58,21 +58,21 @@ export class AttemptQueue {
   close(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
-    this.#busy = false;
+    this.#busy = undefined;
     this.#resting = false;
     this.#drain();
   }
 
   /** Whether it is settled. */
   #try(waiting: Waiting): boolean {
-    if (this.#busy || (this.#resting && waiting.attempt.yields)) return false;
+    if (this.#busy !== undefined || (this.#resting && waiting.attempt.yields)) return false;
     const start = this.#clock.now();
     if (start - this.#lastEnd >= tickMs) this.#turnStart = start;
     try {
       waiting.resolve(waiting.attempt.run());
     } catch (error) {
       if (error instanceof Busy) {
-        this.#busy = true;
+        this.#busy = error;
         this.#lastBusy = start;
         this.#tickLater();
         return false;
@@ -101,7 +101,7 @@ export class AttemptQueue {
 
   #tick(): void {
     this.#timer = undefined;
-    this.#busy = false;
+    this.#busy = undefined;
     this.#resting = false;
     this.#turnStart = this.#clock.now();
     this.#drain();
@@ -113,12 +113,13 @@ export class AttemptQueue {
     for (const one of waiting) {
       if (this.#try(one)) continue;
       if (this.#clock.now() < one.deadline) this.#waiting.push(one);
-      else one.reject(tooLong(one.attempt.timeoutMs));
+      else one.reject(tooLong(one.attempt.timeoutMs, this.#busy));
     }
     if (this.#waiting.length > 0) this.#tickLater();
   }
 }
 
-function tooLong(timeoutMs: number) {
-  return driverError(`the database file stayed locked by another writer for ${timeoutMs} ms`, { applied: "no", retryable: true });
+function tooLong(timeoutMs: number, busy: Busy | undefined) {
+  const why = busy?.message ?? "the transactions of this process take too long";
+  return driverError(`${why}, for ${timeoutMs} ms by now`, { applied: "no", retryable: true, cause: busy });
 }

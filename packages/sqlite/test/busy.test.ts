@@ -38,7 +38,7 @@ it("a claim that cannot get at the file ends at its time, certainly not applied,
       dlockDriverError: true,
       applied: "no",
       retryable: true,
-      message: expect.stringMatching(/locked .*for 200 ms/),
+      message: expect.stringMatching(/keeps .* locked, for 200 ms/),
     });
   }
   await writer.call("stopWriting");
