@@ -37,6 +37,8 @@ export function redisDriver(options: RedisDriverOptions): LockDriver {
   return new RedisDriver(options);
 }
 
+type Run<C, T> = (part: readonly C[], group: number, timeoutMs: number) => Promise<Outcome<T>[]>;
+
 class RedisDriver implements LockDriver {
   readonly name = "redis";
   readonly capabilities = { scope: "network", minTtlMs: 1, ttlStepMs: 1, maxBatch: 500, watch: true, queue: false } as const;
@@ -72,31 +74,21 @@ class RedisDriver implements LockDriver {
   }
 
   acquire(claims: readonly AcquireClaim[], call: Call): Promise<readonly Outcome<AcquireResult>[]> {
-    return this.#byGroup(claims, call, async (part, group, timeoutMs) => {
-      const counters: number[] = [];
-      const positions = new Map<number, number>();
-      const records: string[] = [];
-      const args: Argument[] = [0];
+    return this.#decide(claims, call, async (part, group, timeoutMs) => {
+      const keys = [this.#names.counter(group)];
+      const args: Argument[] = [];
       for (const { key, owner, ttlMs, mode, limit, metadata } of part) {
-        const own = groupOf(key);
-        let position = positions.get(own);
-        if (position === undefined) {
-          position = counters.push(own);
-          positions.set(own, position);
-        }
-        records.push(this.#names.record(key, own));
+        keys.push(this.#names.record(key));
         const how = mode === "exclusive" ? "x" : `s${limit ?? ""}`;
-        args.push(position, ownerText(owner), Math.ceil(ttlMs), how, metadata === undefined ? "" : `+${metadata}`);
+        args.push(ownerText(owner), Math.ceil(ttlMs), metadata === undefined ? how : `${how}+${metadata}`);
       }
-      args[0] = counters.length;
-      const keys = [...counters.map((counter) => this.#names.counter(counter)), ...records];
       const [nowUs, ...answers] = await this.#run(acquireScript, group, keys, args, timeoutMs);
-      return part.map(({ ttlMs }, index) => acquired(answers[index], Math.ceil(ttlMs), Number(nowUs)));
+      return answers.map((answer, index) => acquired(answer, Math.ceil((part[index] as AcquireClaim).ttlMs), Number(nowUs)));
     });
   }
 
   extend(claims: readonly ExtendClaim[], call: Call): Promise<readonly Outcome<boolean>[]> {
-    return this.#oneByOneIfMoving(claims, call, async (part, group, timeoutMs) => {
+    return this.#decide(claims, call, async (part, group, timeoutMs) => {
       const args: Argument[] = [];
       for (const { owner, token, ttlMs, longestMs } of part) {
         args.push(tokenText(token) + ownerText(owner), Math.ceil(ttlMs), Math.ceil(longestMs));
@@ -106,7 +98,7 @@ class RedisDriver implements LockDriver {
   }
 
   release(claims: readonly ReleaseClaim[], call: Call): Promise<readonly Outcome<boolean>[]> {
-    return this.#oneByOneIfMoving(claims, call, async (part, group, timeoutMs) => {
+    return this.#decide(claims, call, async (part, group, timeoutMs) => {
       const args: Argument[] = [this.#wire.sharded ? "SPUBLISH" : "PUBLISH"];
       for (const { owner, token } of part) args.push((token === undefined ? noToken : tokenText(token)) + ownerText(owner));
       return (await this.#run(releaseScript, group, this.#records(part), args, timeoutMs)).map(verdict);
@@ -114,7 +106,7 @@ class RedisDriver implements LockDriver {
   }
 
   async inspect(key: string, call: Call): Promise<readonly Holder[]> {
-    const [nowUs, answer] = await this.#run(inspectScript, groupOf(key), [this.#names.record(key)], [], call.timeoutMs);
+    const [nowUs, answer] = await this.#run(inspectScript, this.#wire.sharded ? groupOf(key) : 0, [this.#names.record(key)], [], call.timeoutMs);
     if (typeof answer === "string" && answer.startsWith("!")) throw refusedBy(answer.slice(1));
     return holders(answer, Number(nowUs));
   }
@@ -206,9 +198,8 @@ class RedisDriver implements LockDriver {
   /** A Cluster takes a script only for keys of one slot. Core sends them so (`laneOf`); this is for everyone else. */
   #parts<C extends { key: string }>(claims: readonly C[]): Map<number, C[]> {
     const parts = new Map<number, C[]>();
-    if (!this.#wire.sharded) return claims.length === 0 ? parts : parts.set(groupOf(claims[0]?.key as string), [...claims]);
     for (const claim of claims) {
-      const group = groupOf(claim.key);
+      const group = this.#wire.sharded ? groupOf(claim.key) : 0;
       const part = parts.get(group);
       if (part === undefined) parts.set(group, [claim]);
       else part.push(claim);
@@ -216,57 +207,32 @@ class RedisDriver implements LockDriver {
     return parts;
   }
 
-  async #byGroup<C extends Claim, T>(
-    claims: readonly C[],
-    call: Call,
-    run: (part: readonly C[], group: number, timeoutMs: number) => Promise<Outcome<T>[]>,
-  ): Promise<readonly Outcome<T>[]> {
+  async #decide<C extends Claim, T>(claims: readonly C[], call: Call, run: Run<C, T>): Promise<readonly Outcome<T>[]> {
+    const { timeoutMs } = call;
+    if (!this.#wire.sharded) return this.#decideIn(claims, 0, timeoutMs, run);
     const parts = this.#parts(claims);
-    const answered = await Promise.all(
+    const answers = new Map<C, Outcome<T>>();
+    await Promise.all(
       [...parts].map(async ([group, part]) => {
-        try {
-          return await run(part, group, call.timeoutMs);
-        } catch (error) {
-          if (!isDriverError(error)) throw error;
-          return part.map(() => error);
-        }
+        const outcomes = await this.#decideIn(part, group, timeoutMs, run);
+        for (const [index, claim] of part.entries()) answers.set(claim, outcomes[index] as Outcome<T>);
       }),
     );
-    if (parts.size === 1) return this.#notice(claims, answered[0] as Outcome<T>[]);
-    const outcomes = new Map<C, Outcome<T>>();
-    for (const [index, part] of [...parts.values()].entries()) {
-      for (const [place, claim] of part.entries()) outcomes.set(claim, answered[index]?.[place] as Outcome<T>);
-    }
-    return this.#notice(
-      claims,
-      claims.map((claim) => outcomes.get(claim) as Outcome<T>),
-    );
+    return claims.map((claim) => answers.get(claim) as Outcome<T>);
   }
 
-  /** While a slot moves, a script that names keys on both sides is refused (TRYAGAIN): then each key is asked for where it is. */
-  #oneByOneIfMoving<C extends Claim>(
-    claims: readonly C[],
-    call: Call,
-    run: (part: readonly C[], group: number, timeoutMs: number) => Promise<Outcome<boolean>[]>,
-  ): Promise<readonly Outcome<boolean>[]> {
-    return this.#byGroup(claims, call, async (part, group, timeoutMs) => {
-      try {
-        return await run(part, group, timeoutMs);
-      } catch (error) {
-        if (part.length === 1 || !(error as Error).message.includes("TRYAGAIN")) throw error;
-        const each = part.map((claim) => run([claim], group, timeoutMs).catch((reason: DriverError) => [reason]));
-        return (await Promise.all(each)).flat();
-      }
-    });
-  }
-
-  /** A master that became a replica will not be one again on this connection: the next one leads to the new master. */
-  #notice<C extends Claim, T>(claims: readonly C[], outcomes: readonly Outcome<T>[]): readonly Outcome<T>[] {
-    for (const [index, outcome] of outcomes.entries()) {
-      if (isDriverError(outcome) && outcome.message.includes("READONLY"))
-        this.#wire.renew(slotOfGroup(groupOf(claims[index]?.key as string)));
+  async #decideIn<C extends Claim, T>(part: readonly C[], group: number, timeoutMs: number, run: Run<C, T>): Promise<Outcome<T>[]> {
+    try {
+      const outcomes = await run(part, group, timeoutMs);
+      // A master that became a replica will not be one again on this connection: the next one leads to the new master.
+      if (outcomes.some((outcome) => isDriverError(outcome) && outcome.message.includes("READONLY"))) this.#wire.renew(slotOfGroup(group));
+      return outcomes;
+    } catch (error) {
+      if (!isDriverError(error)) throw error;
+      // While a slot moves, a script that names keys on both sides is refused: then each key is asked for where it is.
+      if (part.length === 1 || !error.message.includes("TRYAGAIN")) return part.map(() => error);
+      return (await Promise.all(part.map((claim) => this.#decideIn([claim], group, timeoutMs, run)))).flat();
     }
-    return outcomes;
   }
 
   /** Two clients that spread keys differently would lock two different records: the first to come writes down how. */

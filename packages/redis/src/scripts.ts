@@ -1,4 +1,11 @@
-/** The Lua scripts. Each decides a whole batch; an error of one claim is that claim's answer, `!message`, and leaves the others alone. */
+/**
+ * The Lua scripts. Each decides a whole batch: first, in one loop without functions, the exclusive locks without contention; then whatever is
+ * left, each under `pcall`, so that an error of one claim is that claim's answer, `!message`, and leaves the others alone.
+ *
+ * Times: TIME stands still during a script, and so does the clock that decides on expiry. Redis holds a key until its clock is *past* the
+ * expiry, in whole milliseconds; the entries of shared records follow the same rule.
+ * Numbers: tokens and times stay below 2^53, where Lua's doubles are exact; '%.0f' writes them without an exponent, tostring does not.
+ */
 import { createHash } from "node:crypto";
 
 export interface Script {
@@ -6,22 +13,18 @@ export interface Script {
   readonly sha: string;
 }
 
-function script(body: string): Script {
-  const source = common + body;
+function script(source: string): Script {
   return { source, sha: createHash("sha1").update(source).digest("hex") };
 }
 
-// Times: TIME stands still during a script, and so does the clock that decides on expiry. Redis holds a key until its clock is *past* the
-// expiry, in whole milliseconds; the entries of shared records follow the same rule.
-// Numbers: tokens and times stay below 2^53, where Lua's doubles are exact; '%.0f' writes them without an exponent, tostring does not.
-const common = `
+const now = `
 local time = redis.call('TIME')
-local us = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local ms = math.floor(us / 1000)
+local us = time[1] * 1000000 + time[2]
+`;
 
-local function digits(number)
-  return string.format('%016.0f', number)
-end
+/** For the part after the first loop. `rest` holds the positions of the claims that are left, `decide` answers one of them. */
+const slowly = `
+local ms = math.floor(us / 1000)
 
 -- 'x' and the value of an exclusive record, 's' for a shared one, or nothing. Another type or text under the key is an error.
 local function read(key)
@@ -35,7 +38,7 @@ local function read(key)
   return 'x', value
 end
 
--- The entry of a live sharer: when it ends, and the rest.
+-- The entry of a sharer: when it ends, and the rest.
 local function sharer(key, owner)
   local entry = redis.call('HGET', key, owner)
   if not entry then return nil end
@@ -44,135 +47,161 @@ local function sharer(key, owner)
   return ends, string.sub(entry, 17)
 end
 
--- A hash lives as long as its longest entry.
+-- A record lives at least so long; a shared one as long as its longest entry.
 local function keep(key, ttl)
   if redis.call('PTTL', key) < ttl then redis.call('PEXPIRE', key, ttl) end
 end
 
-local function each(count, decide)
-  local answers = {}
-  for i = 1, count do
+local function each(rest, decide)
+  for _, i in ipairs(rest) do
     local fine, answer = pcall(decide, i)
     if not fine then answer = '!' .. (type(answer) == 'table' and answer.err or tostring(answer)) end
     answers[i] = answer
   end
-  return answers
 end
 `;
 
 /**
- * KEYS: the counters of the groups concerned, then the records. ARGV: the number of counters; then for each claim the position of its
- * counter, `ownerText`, the TTL, the mode (`x`, `s`, or `s` and the limit), and the metadata after a `+` or nothing.
+ * KEYS: the counter, then the records. ARGV for each claim: `ownerText`; the TTL; `x`, `s`, or `s` and the limit, then the metadata after a `+`.
  * Answers: the time in microseconds; then for each the token, or {ms until it may succeed or -1, `x`, value} or {ms, `s`, owner, entry}, which
  * is one of those in the way.
  */
-export const acquireScript = script(`
-local counters = tonumber(ARGV[1])
-local last = {}
-
-local function mint(counter)
-  local token = last[counter]
-  if token then
-    token = token + 1
-  else
-    local stored = redis.call('GET', KEYS[counter])
-    if stored and not tonumber(stored) then error('FOREIGN') end
-    token = math.max((tonumber(stored or 0)) + 1, us)
-  end
-  if token >= 9007199254740991 then error('EXHAUSTED') end
-  last[counter] = token
-  return digits(token)
+export const acquireScript = script(`${now}
+local answers, left, granted = {us}, nil, false
+local stored = redis.call('GET', KEYS[1])
+local token = us - 1
+if stored then
+  stored = tonumber(stored)
+  if not stored then return redis.error_reply('FOREIGN counter') end
+  if stored > token then token = stored end
 end
+if token + #KEYS > 9007199254740991 then return redis.error_reply('EXHAUSTED') end
 
--- Removes ended entries. Returns how many live, the first and the last of their ends, and the oldest sharer with its entry.
-local function census(key)
-  local all = redis.call('HGETALL', key)
-  local live, first, final, oldest, entry = 0, nil, nil, nil, nil
-  for i = 1, #all, 2 do
-    local ends = tonumber(string.sub(all[i + 1], 1, 16))
-    if not ends then error('FOREIGN') end
-    if ends < ms then
-      redis.call('HDEL', key, all[i])
-    else
-      live = live + 1
-      if not first or ends < first then first = ends end
-      if not final or ends > final then final = ends end
-      if not entry or string.sub(all[i + 1], 17, 32) < string.sub(entry, 17, 32) then oldest, entry = all[i], all[i + 1] end
+for i = 2, #KEYS do
+  local at = 3 * i - 5
+  if string.byte(ARGV[at + 2]) == 120 then
+    local text = string.format('%016.0f', token + 1)
+    local set = redis.pcall('SET', KEYS[i], text .. ARGV[at] .. string.sub(ARGV[at + 2], 2), 'PX', ARGV[at + 1], 'NX')
+    if set and set.ok then
+      token, granted, answers[i] = token + 1, true, text
+    elseif set then
+      answers[i] = '!' .. set.err
     end
   end
-  return live, first, final, oldest, entry
+  if not answers[i] then
+    left = left or {}
+    left[#left + 1] = i
+  end
 end
 
-local answers = each(#KEYS - counters, function(i)
-  local key, at = KEYS[counters + i], 5 * i - 3
-  local counter, named, ttl, mode, metadata = tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3], ARGV[at + 4]
-  local kind, value = read(key)
-  if kind == 'x' then
-    if mode == 'x' and string.sub(value, 17, 16 + #named) == named then
-      keep(key, ttl)
-      return string.sub(value, 1, 16)
-    end
-    local left = redis.call('PTTL', key)
-    return {left < 0 and -1 or left + 1, 'x', value}
+if left then
+  ${slowly}
+  local function digits(number)
+    return string.format('%016.0f', number)
   end
-  if mode == 'x' then
-    if kind == 's' then
+
+  -- Removes ended entries. Returns how many live, the first and the last of their ends, and the oldest sharer with its entry.
+  local function census(key)
+    local all = redis.call('HGETALL', key)
+    local live, first, final, oldest, entry = 0, nil, nil, nil, nil
+    for i = 1, #all, 2 do
+      local ends = tonumber(string.sub(all[i + 1], 1, 16))
+      if not ends then error('FOREIGN') end
+      if ends < ms then
+        redis.call('HDEL', key, all[i])
+      else
+        live = live + 1
+        if not first or ends < first then first = ends end
+        if not final or ends > final then final = ends end
+        if not entry or string.sub(all[i + 1], 17, 32) < string.sub(entry, 17, 32) then oldest, entry = all[i], all[i + 1] end
+      end
+    end
+    return live, first, final, oldest, entry
+  end
+
+  each(left, function(i)
+    local key, at = KEYS[i], 3 * i - 5
+    local named, ttl = ARGV[at], tonumber(ARGV[at + 1])
+    local mode, limit, metadata = string.match(ARGV[at + 2], '^([xs])(%d*)(.*)$')
+    local kind, value = read(key)
+    if kind == 'x' then
+      if mode == 'x' and string.sub(value, 17, 16 + #named) == named then
+        keep(key, ttl)
+        return string.sub(value, 1, 16)
+      end
+      local remaining = redis.call('PTTL', key)
+      return {remaining < 0 and -1 or remaining + 1, 'x', value}
+    end
+    if mode == 'x' then
       local live, _, final, oldest, entry = census(key)
       if live > 0 then return {final - ms + 1, 's', oldest, entry} end
+      token, granted = token + 1, true
+      redis.call('SET', key, digits(token) .. named .. metadata, 'PX', ttl)
+      return digits(token)
     end
-    local token = mint(counter)
-    redis.call('SET', key, token .. named .. metadata, 'PX', ttl)
-    return token
-  end
-  local owner, limit = string.sub(named, 4), tonumber(string.sub(mode, 2))
-  if kind == 's' then
-    local ends, rest = sharer(key, owner)
-    if ends and ends >= ms then
-      if ends < ms + ttl then redis.call('HSET', key, owner, digits(ms + ttl) .. rest) end
-      keep(key, ttl)
-      return string.sub(rest, 1, 16)
+    local owner = string.sub(named, 4)
+    limit = tonumber(limit)
+    if kind == 's' then
+      local ends, held = sharer(key, owner)
+      if ends and ends >= ms then
+        if ends < ms + ttl then redis.call('HSET', key, owner, digits(ms + ttl) .. held) end
+        keep(key, ttl)
+        return string.sub(held, 1, 16)
+      end
+      local count = redis.call('HLEN', key)
+      -- Counting is only needed near the limit, and now and then so that ended entries cannot pile up under a key that is always held.
+      if (limit and count >= limit) or count % 32 == 31 then
+        local live, first, _, oldest, entry = census(key)
+        if limit and live >= limit then return {first - ms + 1, 's', oldest, entry} end
+      end
     end
-    local held = redis.call('HLEN', key)
-    -- Counting is only needed near the limit, and now and then so that ended entries cannot pile up under a key that is always held.
-    if (limit and held >= limit) or held % 32 == 31 then
-      local live, first, _, oldest, entry = census(key)
-      if limit and live >= limit then return {first - ms + 1, 's', oldest, entry} end
-    end
-  end
-  local token = mint(counter)
-  redis.call('HSET', key, owner, digits(ms + ttl) .. token .. metadata)
-  keep(key, ttl)
-  return token
-end)
+    redis.call('HSET', key, owner, digits(ms + ttl) .. digits(token + 1) .. metadata)
+    token, granted = token + 1, true
+    keep(key, ttl)
+    return digits(token)
+  end)
+end
 
-for counter, token in pairs(last) do redis.call('SET', KEYS[counter], digits(token)) end
-table.insert(answers, 1, digits(us))
+if granted then redis.call('SET', KEYS[1], string.format('%016.0f', token)) end
 return answers
 `);
 
 /**
  * KEYS: the records. ARGV for each claim: the token and `ownerText`, the TTL, the longest TTL it ever had. Answers: 1 or 0.
- * A lease that is to be shortened because the server's clock stepped back is written like one that is prolonged.
+ * A lease that outlasts its longest TTL is one of a server whose clock stepped back: it is cut to what was asked for.
  */
 export const extendScript = script(`
-return each(#KEYS, function(i)
-  local key, lead, ttl, longest = KEYS[i], ARGV[3 * i - 2], tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])
-  local kind, value = read(key)
-  if kind == 'x' then
-    if string.sub(value, 1, #lead) ~= lead then return 0 end
-    local left = redis.call('PTTL', key)
-    if left < ttl or left > longest then redis.call('PEXPIRE', key, ttl) end
-    return 1
-  elseif kind == 's' then
+local answers, left = {}, nil
+for i = 1, #KEYS do
+  local at = 3 * i - 2
+  local value, lead = redis.pcall('GET', KEYS[i]), ARGV[at]
+  if not value then
+    answers[i] = 0
+  elseif type(value) == 'string' and string.sub(value, 1, #lead) == lead then
+    local remaining, ttl = redis.call('PTTL', KEYS[i]), tonumber(ARGV[at + 1])
+    local renewed = true
+    if remaining < ttl or remaining > tonumber(ARGV[at + 2]) then renewed = redis.pcall('PEXPIRE', KEYS[i], ttl) end
+    answers[i] = type(renewed) == 'table' and '!' .. renewed.err or 1
+  else
+    left = left or {}
+    left[#left + 1] = i
+  end
+end
+
+if left then
+  ${now} ${slowly}
+  each(left, function(i)
+    local key, lead, ttl, longest = KEYS[i], ARGV[3 * i - 2], tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])
+    if read(key) ~= 's' then return 0 end
     local owner = string.sub(lead, 20)
-    local ends, rest = sharer(key, owner)
-    if not ends or ends < ms or string.sub(rest, 1, 16) ~= string.sub(lead, 1, 16) then return 0 end
-    if ends < ms + ttl or ends > ms + longest then redis.call('HSET', key, owner, digits(ms + ttl) .. rest) end
+    local ends, held = sharer(key, owner)
+    if not ends or ends < ms or string.sub(held, 1, 16) ~= string.sub(lead, 1, 16) then return 0 end
+    if ends < ms + ttl or ends > ms + longest then redis.call('HSET', key, owner, string.format('%016.0f', ms + ttl) .. held) end
     keep(key, ttl)
     return 1
-  end
-  return 0
-end)
+  end)
+end
+return answers
 `);
 
 /**
@@ -180,37 +209,61 @@ end)
  * when only the owner counts, and `ownerText`. Answers: 1 or 0. That nobody could be told does not undo a release.
  */
 export const releaseScript = script(`
-return each(#KEYS, function(i)
-  local key, lead = KEYS[i], ARGV[i + 1]
-  local from = string.byte(lead) == 45 and 17 or 1
-  local kind, value = read(key)
-  if kind == 'x' then
-    if string.sub(value, from, #lead) ~= string.sub(lead, from) then return 0 end
-    redis.call('DEL', key)
-  elseif kind == 's' then
-    local owner = string.sub(lead, 20)
-    local ends, rest = sharer(key, owner)
-    if not ends or (from == 1 and string.sub(rest, 1, 16) ~= string.sub(lead, 1, 16)) then return 0 end
-    redis.call('HDEL', key, owner)
-    if ends < ms then return 0 end
+local answers, left = {}, nil
+for i = 1, #KEYS do
+  local value, lead = redis.pcall('GET', KEYS[i]), ARGV[i + 1]
+  if not value then
+    answers[i] = 0
+  elseif type(value) == 'string' and string.sub(value, 1, #lead) == lead then
+    local deleted = redis.pcall('DEL', KEYS[i])
+    if type(deleted) == 'table' then
+      answers[i] = '!' .. deleted.err
+    else
+      redis.pcall(ARGV[1], KEYS[i], '')
+      answers[i] = 1
+    end
   else
-    return 0
+    left = left or {}
+    left[#left + 1] = i
   end
-  redis.pcall(ARGV[1], key, '')
-  return 1
-end)
+end
+
+if left then
+  ${now} ${slowly}
+  each(left, function(i)
+    local key, lead = KEYS[i], ARGV[i + 1]
+    local from = string.byte(lead) == 45 and 17 or 1
+    local kind, value = read(key)
+    if kind == 'x' then
+      if string.sub(value, from, #lead) ~= string.sub(lead, from) then return 0 end
+      redis.call('DEL', key)
+    else
+      local owner = string.sub(lead, 20)
+      local ends, held = sharer(key, owner)
+      if not ends or (from == 1 and string.sub(held, 1, 16) ~= string.sub(lead, 1, 16)) then return 0 end
+      redis.call('HDEL', key, owner)
+      if ends < ms then return 0 end
+    end
+    redis.pcall(ARGV[1], key, '')
+    return 1
+  end)
+end
+return answers
 `);
 
 /** KEYS: the records. Answers: the time in microseconds; then for each 0, {`x`, value, ms left} or {`s`, owner, entry, owner, entry, …}. */
-export const inspectScript = script(`
-local answers = each(#KEYS, function(i)
-  local kind, value = read(KEYS[i])
-  if kind == 'x' then return {'x', value, redis.call('PTTL', KEYS[i])} end
+export const inspectScript = script(`${now}
+local answers, left = {us}, {}
+for i = 2, #KEYS + 1 do left[i - 1] = i end
+${slowly}
+each(left, function(i)
+  local key = KEYS[i - 1]
+  local kind, value = read(key)
+  if kind == 'x' then return {'x', value, redis.call('PTTL', key)} end
   if kind ~= 's' then return 0 end
-  local all = redis.call('HGETALL', KEYS[i])
+  local all = redis.call('HGETALL', key)
   table.insert(all, 1, 's')
   return all
 end)
-table.insert(answers, 1, digits(us))
 return answers
 `);

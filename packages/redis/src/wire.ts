@@ -194,11 +194,12 @@ export function masterOf(cluster: Cluster, slot: number): Redis | undefined {
   return cluster.nodes("master").find(({ options }) => `${options.host}:${options.port}` === key);
 }
 
-/** Cuts a connection for good: what the system has not yet sent of it is dropped, too, and does not run when the network heals. */
+/** Cuts a connection. What the system has not yet sent of it is dropped where that is possible, so that it does not run when the network heals. */
 export function cut(node: Redis): void {
   const stream = node.stream as Socket | undefined;
   if (stream === undefined || stream.destroyed) return;
-  // A TLS stream has no handle of its own to reset.
-  if ("encrypted" in stream || typeof stream.resetAndDestroy !== "function") stream.destroy();
-  else stream.resetAndDestroy();
+  // A reset waits for what Node itself still buffers, fails on a stream that is being ended, and is not there for TLS: then a plain close.
+  const resettable = !("encrypted" in stream) && stream.writableLength === 0 && !stream.writableEnded;
+  if (resettable && typeof stream.resetAndDestroy === "function") stream.resetAndDestroy();
+  else stream.destroy();
 }
