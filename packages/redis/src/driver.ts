@@ -106,7 +106,13 @@ class RedisDriver implements LockDriver {
   }
 
   async inspect(key: string, call: Call): Promise<readonly Holder[]> {
-    const [nowUs, answer] = await this.#run(inspectScript, this.#wire.sharded ? groupOf(key) : 0, [this.#names.record(key)], [], call.timeoutMs);
+    const [nowUs, answer] = await this.#run(
+      inspectScript,
+      this.#wire.sharded ? groupOf(key) : 0,
+      [this.#names.record(key)],
+      [],
+      call.timeoutMs,
+    );
     if (typeof answer === "string" && answer.startsWith("!")) throw refusedBy(answer.slice(1));
     return holders(answer, Number(nowUs));
   }
