@@ -47,6 +47,8 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
   inQueue = false;
   previous: Acquisition | undefined;
   next: Acquisition | undefined;
+  /** Told once, whatever the end is. */
+  whenSettled: (() => void) | undefined;
   readonly #engine: Engine;
   readonly #resolve: (lock: LockHandle | Refused) => void;
   readonly #reject: (error: unknown) => void;
@@ -139,15 +141,14 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
   /** Ends with "held by another". */
   refuse(holder: Holder | undefined): void {
     this.#end();
-    this.#engine.stats.total++;
-    this.#engine.stats.failed++;
+    this.#count(true);
     this.#resolve(new Refused(holder));
   }
 
   fail(error: Error): void {
+    if (this.state === "settled") return;
     this.#end();
-    this.#engine.stats.total++;
-    this.#engine.stats.failed++;
+    this.#count(true);
     this.#reject(error);
   }
 
@@ -270,18 +271,26 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
     this.state = "settled";
     this.#engine.schedule.delete(this);
     this.#stopListening?.();
+    this.whenSettled?.();
     this.#engine.stats.waiting--;
   }
 
   #finish(handle: LockHandle, now: number, handedOff: boolean): void {
     const { stats, events, logger } = this.#engine;
     const waitedMs = now - this.startedAt;
-    stats.total++;
+    this.#count(false);
     stats.waitMs.add(waitedMs);
     logger?.info({ ...fieldsOf(this.key, handle.owner, handle.token), waited_ms: Math.round(waitedMs) }, "lock acquired");
     if (events.has("acquired"))
       events.emit("acquired", { key: this.key, owner: handle.owner, token: String(handle.token), waitedMs, handedOff });
     this.#resolve(handle);
+  }
+
+  #count(failed: boolean): void {
+    const { stats, failureRate, clock } = this.#engine;
+    stats.total++;
+    if (failed) stats.failed++;
+    failureRate?.add(failed, clock.now());
   }
 
   /** Whatever this owner may have left on the server is taken back. An owner the user gave is never undone: it may hold the key elsewhere. */

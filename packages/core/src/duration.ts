@@ -16,6 +16,10 @@ export function parseDuration(name: string, value: string | number): number {
   const [, digits, unit = ""] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(String(value)) ?? [];
   const ms = Number(digits) * (unitMs[unit] as number);
   if (!(ms >= 0 && ms <= longestMs))
-    throw new RangeError(`${name} must be a duration from 0 to 24d such as "500ms", "30s" or "5m", got ${JSON.stringify(value)}`);
+    throw new RangeError(`${name} must be a duration from 0 to 24d such as "500ms", "30s" or "5m", got ${show(value)}`);
   return ms;
+}
+
+function show(value: string | number): string {
+  return typeof value === "string" ? JSON.stringify(value) : String(value);
 }

@@ -3,6 +3,7 @@ import { Batcher } from "./batcher.js";
 import { type Clock, systemClock } from "./clock.js";
 import type { AcquireClaim, AcquireResult, ExtendClaim, Holder, LockDriver, ReleaseClaim } from "./driver.js";
 import { Events } from "./events.js";
+import { FailureRateMeter } from "./failure-rate.js";
 import { Gates } from "./gate.js";
 import type { Logger } from "./logger.js";
 import type { ProviderOptions, ProviderSpec } from "./options.js";
@@ -26,6 +27,7 @@ export interface Engine {
   readonly releases: Batcher<ReleaseClaim, boolean>;
   readonly gates: Gates;
   readonly undo: Undo;
+  readonly failureRate: FailureRateMeter | undefined;
   /** True once `close()` was called. */
   closed: boolean;
   /** Makes known what no call could report: to the log and to the `error` event. */
@@ -80,6 +82,7 @@ export function createEngine(driver: LockDriver, spec: ProviderSpec, instanceId:
     }),
     gates: undefined as unknown as Gates,
     undo: undefined as unknown as Undo,
+    failureRate: spec.failureRate && new FailureRateMeter(spec.failureRate, (rate) => events.emit("failure-rate", rate)),
     closed: false,
     report,
   };

@@ -58,9 +58,9 @@ export class LockNotHeldError extends LockError {
 
 /**
  * Why a lock was lost: `expired` (the local deadline passed), `refused` (the server says the lease is gone), `closed` (the provider was
- * closed), `max-hold` (`maxHoldMs` passed), `leaked` (the handle was dropped without unlock).
+ * closed), `max-hold` (`maxHoldMs` passed), `leaked` (the handle was dropped without unlock), `fenced` (a guard has seen a newer token).
  */
-export type LossReason = "expired" | "refused" | "closed" | "max-hold" | "leaked";
+export type LossReason = "expired" | "refused" | "closed" | "max-hold" | "leaked" | "fenced";
 
 /** The lease may have ended while the work was going on: somebody else may hold the key by now. */
 export class LockLostError extends LockError {

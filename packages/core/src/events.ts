@@ -1,6 +1,7 @@
 /** Typed events. A listener that throws never breaks a lock: its error goes to the `error` event, or to the log. */
 import type { Holder } from "./driver.js";
 import type { LossReason } from "./errors.js";
+import type { FailureRate } from "./failure-rate.js";
 
 /** What is told of a lock; tokens are decimal strings so that any dashboard can take them. */
 export interface LockEvent {
@@ -24,6 +25,15 @@ export interface LockEvents {
   released: LockEvent & { readonly heldMs: number; readonly handedOff: boolean };
   /** A wait ended without the lock. */
   timeout: { readonly key: string; readonly waitedMs: number; readonly holder: Holder | undefined };
+  /** A lock is held for longer than `heldLongMs`; told once. */
+  "held-long": LockEvent & { readonly heldMs: number };
+  /** Too many acquisitions of late have failed, or no longer do; see `failureRate`. */
+  "failure-rate": FailureRate;
+  /**
+   * With `detectDeadlocks`: a circle of waiters was broken, or (an `inversion`, told once) two keys were taken in both orders, which will be a
+   * deadlock one day. `where`: a line of the stack for each.
+   */
+  deadlock: { readonly kind: "circle" | "inversion"; readonly keys: readonly string[]; readonly where: readonly string[] };
   /** Ended leases were swept away. */
   swept: { readonly count: number };
   /** Something failed that no call could report: a release, a sweep, a watch, a listener. */

@@ -1,5 +1,8 @@
+export type { AutoRenewOptions } from "./auto-renew.js";
 export type { Clock, Timer } from "./clock.js";
 export { systemClock } from "./clock.js";
+export type { CloseOnExitOptions } from "./close-on-exit.js";
+export { closeOnExit } from "./close-on-exit.js";
 export type {
   AcquireClaim,
   AcquireResult,
@@ -31,10 +34,14 @@ export {
   ProviderClosedError,
 } from "./errors.js";
 export type { LockEvent, LockEventName, LockEvents } from "./events.js";
+export type { FailureRate, FailureRateOptions } from "./failure-rate.js";
+export type { Fence } from "./fencing.js";
+export { compareTokens, fenceOf, MemoryGuard } from "./fencing.js";
 export type { AutoRefreshOptions, Lock } from "./lock.js";
+export type { LockAll, LockAllRequest } from "./lock-all.js";
 export type { LogFields, Logger } from "./logger.js";
-export type { HandOffOptions, LockOptions, ProviderOptions, TryLockOptions } from "./options.js";
-export type { LockProvider, TryResult } from "./provider.js";
+export type { HandOffOptions, LockAllOptions, LockOptions, ProviderOptions, TryLockOptions } from "./options.js";
+export type { LockProvider, SingleflightOptions, TryResult } from "./provider.js";
 export { createLockProvider } from "./provider.js";
 export type { Backend } from "./registry.js";
 export { createLockProviderFromUrl, registerBackend } from "./registry.js";

@@ -10,7 +10,7 @@ import type { Gate } from "./gate.js";
 import { LockHandle } from "./lock.js";
 import { fieldsOf } from "./logger.js";
 import type { AcquireSpec } from "./options.js";
-import { nextRenewal, renew } from "./renewer.js";
+import { lateRenewal, nextRenewal, renew } from "./renewer.js";
 import type { Entry } from "./schedule.js";
 import { publicToken } from "./token.js";
 import { driftMs, ghostWindowMs } from "./validity.js";
@@ -46,6 +46,8 @@ export class Lease implements Entry {
   deadline: number;
   /** When the present holder has held it for too long. */
   maxHoldAt: number;
+  /** When the present holder has held it for so long that it is told. */
+  heldLongAt: number;
   /** The longest TTL ever asked for: no renewal shortens it (R8). */
   longestMs: number;
   /** Whether, when and how it is renewed. */
@@ -75,6 +77,7 @@ export class Lease implements Entry {
     this.longestMs = grant.ttlMs;
     this.spec = spec;
     this.maxHoldAt = grant.now + spec.maxHoldMs;
+    this.heldLongAt = grant.now + engine.spec.heldLongMs;
     this.autoRenew = spec.autoRenew;
     this.renewEveryMs = undefined;
     this.renewTimeoutMs = spec.attemptTimeoutMs;
@@ -96,6 +99,7 @@ export class Lease implements Entry {
     this.handOffs++;
     this.spec = spec;
     this.maxHoldAt = now + spec.maxHoldMs;
+    this.heldLongAt = now + this.engine.spec.heldLongMs;
     this.autoRenew = spec.autoRenew;
     this.renewEveryMs = undefined;
     this.renewTimeoutMs = spec.attemptTimeoutMs;
@@ -103,16 +107,25 @@ export class Lease implements Entry {
     return this.handle(now);
   }
 
-  /** Due: the lease is over, or was held for too long, or wants renewing, or its handle was dropped. */
-  run(now: number): void {
+  /** Whether it is held at this moment. An end that no timer could tell of yet is told here: what is lost never comes back. */
+  isHeldAt(now: number): boolean {
+    if (this.state !== "held") return false;
     if (now >= this.deadline) this.lose("expired");
     else if (now >= this.maxHoldAt) {
       this.lose("max-hold");
       this.#undo({ until: this.deadline, untilAnswered: true, token: this.token });
-    } else if (now >= this.renewAt && this.#dropped()) {
+    } else return true;
+    return false;
+  }
+
+  /** Due: the lease is over, or was held for too long, or wants renewing, or its handle was dropped. */
+  run(now: number): void {
+    if (!this.isHeldAt(now)) return;
+    if (now >= this.renewAt && this.#dropped()) {
       // Told, no longer renewed, yet not released: the work may still be going on, so only the TTL frees the key.
       this.lose("leaked");
     } else {
+      if (now >= this.heldLongAt) this.#tellHeldLong(now);
       if (now >= this.renewAt) {
         if (this.autoRenew) renew(this, now);
         else this.renewAt = nextRenewal(this, now);
@@ -131,10 +144,7 @@ export class Lease implements Entry {
     if (maxHoldMs !== undefined) this.maxHoldAt = now + maxHoldMs;
     this.renewAt = nextRenewal(this, now);
     if (intervalMs !== undefined && intervalMs >= this.ttlMs)
-      logger?.warn(
-        { ...fieldsOf(this.key, this.owner), interval_ms: intervalMs, ttl_ms: this.ttlMs },
-        "the renewal interval is not below the TTL",
-      );
+      logger?.warn({ ...fieldsOf(this.key, this.owner), interval_ms: intervalMs, ttl_ms: this.ttlMs }, lateRenewal);
     this.reschedule();
   }
 
@@ -143,8 +153,15 @@ export class Lease implements Entry {
   }
 
   #nextEventAt(): number {
-    const end = Math.min(this.deadline, this.maxHoldAt);
+    const end = Math.min(this.deadline, this.maxHoldAt, this.heldLongAt);
     return this.renewing ? end : Math.min(end, this.renewAt);
+  }
+
+  #tellHeldLong(now: number): void {
+    const heldMs = now - this.heldLongAt + this.engine.spec.heldLongMs;
+    this.heldLongAt = Number.POSITIVE_INFINITY;
+    this.engine.logger?.warn({ ...fieldsOf(this.key, this.owner, this.publicToken), held_ms: Math.round(heldMs) }, "lock held for long");
+    this.engine.events.emit("held-long", { ...this.describe(), heldMs });
   }
 
   /** The server has agreed to `ttlMs` from `sentAt`. */

@@ -105,8 +105,8 @@ export class LockHandle implements Lock {
 
   /** Why it was lost, if it was: also when its deadline has passed and no timer could say so yet. */
   get loss(): LossReason | undefined {
-    if (this.#lost !== undefined || this.#released !== undefined || this.isHeld) return this.#lost;
-    return "expired";
+    if (this.#released === undefined) this.#lease.isHeldAt(this.#lease.engine.clock.now());
+    return this.#lost;
   }
 
   async refresh(ttlMs?: number): Promise<void> {
@@ -136,6 +136,11 @@ export class LockHandle implements Lock {
     });
   }
 
+  /** A further hold of the same lease, for the same async context. */
+  again(): LockHandle | undefined {
+    return this.isHeld ? this.#lease.handle(this.#lease.engine.clock.now()) : undefined;
+  }
+
   unlock(): Promise<boolean> {
     this.#released ??= this.#unlock();
     return this.#released;
@@ -145,10 +150,7 @@ export class LockHandle implements Lock {
     for (const { resolve } of this.#ending ?? []) resolve();
     if (this.#lost !== undefined) return Promise.resolve(false);
     const now = this.#lease.engine.clock.now();
-    if (now >= this.#lease.deadline) {
-      this.#lease.lose("expired");
-      return Promise.resolve(false);
-    }
+    if (!this.#lease.isHeldAt(now)) return Promise.resolve(false);
     const freed = this.#lease.letGo(this, now);
     return freed === true ? Promise.resolve(true) : freed;
   }

@@ -1,6 +1,7 @@
 /** The options of the public face: their types, defaults and ranges, and the one place where they are checked. */
 import type { Clock } from "./clock.js";
 import type { DriverCapabilities } from "./driver.js";
+import type { FailureRateOptions } from "./failure-rate.js";
 import { checkOwner, describe } from "./key.js";
 import type { Logger } from "./logger.js";
 
@@ -54,9 +55,22 @@ export interface LockOptions {
   autoRenew?: boolean;
   /** Effect: the lock is given up, as lost, after so long. Unit: ms. Range: 1 to 2^31 − 1. @default no bound */
   maxHoldMs?: number;
+  /**
+   * Effect: inside a `withLock` on the same key and mode, take part in that hold instead of waiting for it; the last `unlock` frees it.
+   * @default false. Trap: siblings under one `Promise.all` in that body are the same holder and do not exclude each other.
+   */
+  reentrant?: boolean;
+  /**
+   * Effect: the caller is not part of the surrounding `withLock`: it neither takes part in its holds nor is told of a deadlock with them.
+   * @default false. When: tasks that the body starts and does not wait for.
+   */
+  detached?: boolean;
   /** Effect: keep a place in the server's queue while waiting. @default true where the backend offers one (`capabilities.queue`) */
   queue?: boolean;
 }
+
+/** One `waitMs` for all keys; what concerns a single key does not apply. */
+export type LockAllOptions = Omit<LockOptions, "mode" | "limit" | "owner" | "retry" | "retryCount" | "retryDelayMs" | "queue">;
 
 /** `tryLock` asks once: what concerns waiting does not apply. */
 export type TryLockOptions = Omit<LockOptions, "waitMs" | "retry" | "retryCount" | "retryDelayMs" | "queue">;
@@ -76,6 +90,15 @@ export interface ProviderOptions
   > {
   /** Effect: passing a held lease on inside the process, without a round trip. `false` asks the server every time. @default both bounds */
   handOff?: false | HandOffOptions;
+  /**
+   * Effect: circles of waiters inside this process are broken with a DeadlockError, and keys taken in both orders are reported (event
+   * `deadlock`). @default false. Trap: costs a stack trace for each nested lock.
+   */
+  detectDeadlocks?: boolean;
+  /** Effect: a lock held for longer is an event `held-long`. Unit: ms. Range: 1 to 2^31 − 1. @default never */
+  heldLongMs?: number;
+  /** Effect: when too many acquisitions fail, that is an event `failure-rate`. @default never */
+  failureRate?: FailureRateOptions;
   /** Effect: how often ended leases are swept away; 0 never. Unit: ms. Range: 0 to 2^31 − 1. @default 60,000 */
   sweepIntervalMs?: number;
   /** Effect: the name of this process in owners. Range: at most 73 bytes. @default `{hostname}-{8 hex digits}` */
@@ -102,6 +125,8 @@ export interface AcquireSpec {
   readonly autoRenew: boolean;
   readonly maxHoldMs: number;
   readonly queue: boolean;
+  readonly reentrant: boolean;
+  readonly detached: boolean;
 }
 
 /** A provider's options with every default filled in; `base` is the spec of an acquisition that says nothing. */
@@ -109,6 +134,9 @@ export interface ProviderSpec {
   readonly base: AcquireSpec;
   readonly handOff: { readonly max: number; readonly maxMs: number };
   readonly sweepIntervalMs: number;
+  readonly detectDeadlocks: boolean;
+  readonly heldLongMs: number;
+  readonly failureRate: Required<FailureRateOptions> | undefined;
 }
 
 const lockOptionNames = [
@@ -125,6 +153,8 @@ const lockOptionNames = [
   "attemptTimeoutMs",
   "autoRenew",
   "maxHoldMs",
+  "reentrant",
+  "detached",
   "queue",
 ] as const satisfies readonly (keyof LockOptions)[];
 
@@ -138,7 +168,21 @@ const tryLockOptionNames = [
   "attemptTimeoutMs",
   "autoRenew",
   "maxHoldMs",
+  "reentrant",
+  "detached",
 ] as const satisfies readonly (keyof TryLockOptions)[];
+
+export const lockAllOptionNames = [
+  "ttlMs",
+  "waitMs",
+  "signal",
+  "metadata",
+  "attemptTimeoutMs",
+  "autoRenew",
+  "maxHoldMs",
+  "reentrant",
+  "detached",
+] as const satisfies readonly (keyof LockAllOptions)[];
 
 const providerOptionNames = [
   "ttlMs",
@@ -151,6 +195,9 @@ const providerOptionNames = [
   "maxHoldMs",
   "queue",
   "handOff",
+  "detectDeadlocks",
+  "heldLongMs",
+  "failureRate",
   "sweepIntervalMs",
   "instanceId",
   "logger",
@@ -160,7 +207,19 @@ const providerOptionNames = [
 /** @throws TypeError or RangeError that names the option and what is accepted. */
 export function resolveProviderOptions(options: ProviderOptions, capabilities: DriverCapabilities): ProviderSpec {
   checkKnown("provider options", options, providerOptionNames);
-  const { handOff, sweepIntervalMs = 60_000, instanceId, logger, clock, ...acquisition } = options;
+  const {
+    handOff,
+    detectDeadlocks = false,
+    heldLongMs,
+    failureRate,
+    sweepIntervalMs = 60_000,
+    instanceId,
+    logger,
+    clock,
+    ...acquisition
+  } = options;
+  checkBoolean("detectDeadlocks", detectDeadlocks);
+  if (heldLongMs !== undefined) checkNumber("heldLongMs", heldLongMs, 1);
   checkNumber("sweepIntervalMs", sweepIntervalMs, 0);
   if (instanceId !== undefined) checkInstanceId(instanceId);
   if (logger !== undefined && (typeof logger !== "object" || logger === null || typeof logger.info !== "function"))
@@ -180,8 +239,17 @@ export function resolveProviderOptions(options: ProviderOptions, capabilities: D
     autoRenew: true,
     maxHoldMs: Number.POSITIVE_INFINITY,
     queue: capabilities.queue,
+    reentrant: false,
+    detached: false,
   };
-  return { base: resolve(acquisition, plain, capabilities), handOff: resolveHandOff(handOff), sweepIntervalMs };
+  return {
+    base: resolve(acquisition, plain, capabilities),
+    handOff: resolveHandOff(handOff),
+    sweepIntervalMs,
+    detectDeadlocks,
+    heldLongMs: heldLongMs ?? Number.POSITIVE_INFINITY,
+    failureRate: failureRate && resolveFailureRate(failureRate),
+  };
 }
 
 /** @throws TypeError or RangeError that names the option and what is accepted. */
@@ -213,7 +281,10 @@ function resolve(options: LockOptions, base: AcquireSpec, capabilities: DriverCa
   }
   if (owner !== undefined) checkOwner(owner);
   if (metadata !== undefined) checkMetadata(metadata);
+  const { reentrant = false, detached = false } = options;
   checkBoolean("autoRenew", autoRenew);
+  checkBoolean("reentrant", reentrant);
+  checkBoolean("detached", detached);
   checkBoolean("queue", queue);
   if (options.queue === true && !capabilities.queue)
     throw new TypeError("queue: true needs a backend that offers a queue (capabilities.queue)");
@@ -232,6 +303,8 @@ function resolve(options: LockOptions, base: AcquireSpec, capabilities: DriverCa
     maxHoldMs: options.maxHoldMs ?? base.maxHoldMs,
     // A place is given up by its owner alone, and one that is shared with others is never undone: it would be kept for the whole TTL.
     queue: queue && owner === undefined,
+    reentrant,
+    detached,
   };
 }
 
@@ -269,6 +342,15 @@ function resolveHandOff(handOff: false | HandOffOptions | undefined): { max: num
   if (!Number.isInteger(max)) throw new RangeError(`handOff.max must be a whole number from 0 to 1023, got ${max}`);
   checkNumber("handOff.maxMs", maxMs, 0);
   return { max, maxMs };
+}
+
+function resolveFailureRate(options: FailureRateOptions): Required<FailureRateOptions> {
+  checkKnown("failureRate", options, ["threshold", "windowMs", "least"]);
+  const { threshold = 0.5, windowMs = 60_000, least = 10 } = options;
+  checkNumber("failureRate.threshold", threshold, 0, 1);
+  checkNumber("failureRate.windowMs", windowMs, 1);
+  checkNumber("failureRate.least", least, 1);
+  return { threshold, windowMs, least };
 }
 
 /** The id leaves room in the 255 bytes of an owner for its random part. */

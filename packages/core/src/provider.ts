@@ -1,6 +1,9 @@
 /** `createLockProvider(driver, options)`: the public face over one driver. */
 import { Acquisition, publicHolder, Refused } from "./acquire.js";
+import { type AutoRenewOptions, renewInRhythm } from "./auto-renew.js";
 import type { Timer } from "./clock.js";
+import { currentScope, runInScope, type Scope, scopesHolding } from "./context.js";
+import { DeadlockDetector, refuseSelfDeadlock } from "./deadlock.js";
 import type { Call, Holder, LockDriver, LockRecord, Outcome } from "./driver.js";
 import { createEngine, type Engine } from "./engine.js";
 import {
@@ -16,10 +19,15 @@ import type { LockEventName, LockEvents } from "./events.js";
 import { checkKey, checkOwner } from "./key.js";
 import type { Lease } from "./lease.js";
 import { type Lock, type LockHandle, ownerOf } from "./lock.js";
+import { type LockAll, LockAllHandle, type LockAllRequest, mergeRequests, Taking } from "./lock-all.js";
+import { fieldsOf } from "./logger.js";
 import {
   type AcquireSpec,
+  checkKnown,
   checkNumber,
+  type LockAllOptions,
   type LockOptions,
+  lockAllOptionNames,
   type ProviderOptions,
   resolveLockOptions,
   resolveProviderOptions,
@@ -27,7 +35,8 @@ import {
   type TryLockOptions,
 } from "./options.js";
 import { createInstanceId } from "./owner.js";
-import { refresh } from "./renewer.js";
+import { lateRenewal, refresh } from "./renewer.js";
+import { Flights } from "./singleflight.js";
 import type { LockStats } from "./stats.js";
 
 /** What `tryWithLock` came to. */
@@ -46,6 +55,12 @@ export interface LockProvider extends AsyncDisposable {
    * `signal` when it aborts; InvalidLockKeyError, TypeError or RangeError for bad input.
    */
   lock(key: string, options?: LockOptions): Promise<Lock>;
+  /**
+   * Takes several keys, all or nothing, without a deadlock with others who do the same. Duplicates are merged; `waitMs` is for all together.
+   *
+   * @throws RangeError when a key is asked for with two limits; else what `lock` throws. Nothing is held then.
+   */
+  lockAll(requests: readonly (string | LockAllRequest)[], options?: LockAllOptions): Promise<LockAll>;
   /** Asks once; undefined when the lock is held by another. */
   tryLock(key: string, options?: TryLockOptions): Promise<Lock | undefined>;
   /**
@@ -61,6 +76,15 @@ export interface LockProvider extends AsyncDisposable {
   /** As `withLock`, but asks once and does not run `body` when the lock is held by another. */
   tryWithLock<T>(key: string, body: (lock: Lock) => Promise<T> | T): Promise<TryResult<T>>;
   tryWithLock<T>(key: string, options: TryLockOptions, body: (lock: Lock) => Promise<T> | T): Promise<TryResult<T>>;
+  /**
+   * One call of `call` in flight for a key in this process: whoever asks meanwhile gets its value or its error. Nothing is kept afterwards.
+   *
+   * @param options `lock`: the call also holds the distributed lock of the key (`true`, or the options of `withLock`). `signal`: ends this
+   * caller's wait, not the call.
+   */
+  singleflight<T>(key: string, call: (lock: Lock | undefined) => Promise<T> | T, options?: SingleflightOptions): Promise<T>;
+  /** The lock on `key` that the innermost `withLock` or `tryWithLock` around this code has taken, or undefined. */
+  currentLock(key: string): Lock | undefined;
   /** Whether anyone holds the key. By the time you read it, it may have changed: for people, not for decisions. */
   isLocked(key: string): Promise<boolean>;
   /** Who holds the key: nobody, one, or several sharing it. */
@@ -75,6 +99,12 @@ export interface LockProvider extends AsyncDisposable {
    * @throws LockNotHeldError when that owner does not hold the key.
    */
   renew(key: string, owner: string, ttlMs: number): Promise<void>;
+  /**
+   * Renews the lease of `owner` in a rhythm until the signal aborts.
+   *
+   * @throws LockNotHeldError when that owner no longer holds the key; LockBackendError when no renewal has succeeded for a whole TTL.
+   */
+  autoRenew(key: string, owner: string, options?: AutoRenewOptions): Promise<void>;
   /** Frees the lease of `owner`, wherever it was taken (here: one hold of it). Resolves to whether there was one. */
   unlock(key: string, owner: string): Promise<boolean>;
   /** Removes the records of ended leases now; resolves to how many. */
@@ -87,6 +117,11 @@ export interface LockProvider extends AsyncDisposable {
    * when the server is silent: the TTL does the rest. Idempotent, never rejects.
    */
   close(): Promise<void>;
+}
+
+export interface SingleflightOptions {
+  lock?: boolean | LockOptions;
+  signal?: AbortSignal;
 }
 
 /** How long `close()` waits for the server, and for the driver after that; together under its second. */
@@ -105,6 +140,8 @@ class Provider implements LockProvider {
   readonly instanceId: string;
   readonly #engine: Engine;
   readonly #sweeper: Sweeper | undefined;
+  readonly #detector: DeadlockDetector | undefined;
+  readonly #flights = new Flights();
   #closing: Promise<void> | undefined;
 
   constructor(driver: LockDriver, options: ProviderOptions) {
@@ -112,11 +149,29 @@ class Provider implements LockProvider {
     const spec = resolveProviderOptions(options, driver.capabilities);
     this.instanceId = options.instanceId ?? createInstanceId();
     this.#engine = createEngine(driver, spec, this.instanceId, options);
+    if (spec.detectDeadlocks) this.#detector = new DeadlockDetector(this.#engine.events);
     if (spec.sweepIntervalMs > 0) this.#sweeper = new Sweeper(this.#engine, () => this.sweep());
   }
 
   lock(key: string, options?: LockOptions): Promise<Lock> {
     return this.#lock(key, options);
+  }
+
+  async lockAll(requests: readonly (string | LockAllRequest)[], options: LockAllOptions = {}): Promise<LockAll> {
+    this.#open();
+    const { base } = this.#engine.spec;
+    const merged = mergeRequests(requests);
+    checkKnown("lockAll options", options, lockAllOptionNames);
+    const specs = merged.map(({ key: _, ...mode }) => resolveLockOptions({ ...options, ...mode }, base, this.#engine.driver.capabilities));
+    const { waitMs = base.waitMs, ...rest } = options;
+    for (const [i, spec] of specs.entries()) this.#mayAcquire((merged[i] as LockAllRequest).key, spec);
+    if (waitMs > 0 && options.detached !== true && options.reentrant !== true)
+      for (const [i, spec] of specs.entries()) refuseSelfDeadlock(this, (merged[i] as LockAllRequest).key, spec);
+    const taking = new Taking(this.#engine, merged, rest.signal, {
+      tryLock: (key, mode) => this.#try(key, { ...rest, ...mode }),
+      lock: (key, mode, waitMs) => this.#lock(key, { ...rest, ...mode, waitMs }),
+    });
+    return new LockAllHandle(await taking.take(waitMs));
   }
 
   async tryLock(key: string, options: TryLockOptions = {}): Promise<Lock | undefined> {
@@ -126,14 +181,38 @@ class Provider implements LockProvider {
 
   async withLock<T>(key: string, ...rest: [Body<T>] | [LockOptions, Body<T>]): Promise<T> {
     const [options, body] = splitBody(rest);
-    return this.#run(await this.#lock(key, options), body);
+    return this.#run(await this.#lock(key, options), options?.limit, body);
   }
 
   async tryWithLock<T>(key: string, ...rest: [Body<T>] | [TryLockOptions, Body<T>]): Promise<TryResult<T>> {
     const [options = {}, body] = splitBody(rest);
     const lock = await this.#try(key, options);
     if (lock instanceof Refused) return { acquired: false, holder: lock.holder };
-    return { acquired: true, value: await this.#run(lock, body) };
+    return { acquired: true, value: await this.#run(lock, options.limit, body) };
+  }
+
+  singleflight<T>(key: string, call: (lock: Lock | undefined) => Promise<T> | T, options: SingleflightOptions = {}): Promise<T> {
+    try {
+      this.#open(key);
+      checkKey(key);
+      checkKnown("singleflight options", options, ["lock", "signal"]);
+      if (typeof call !== "function") throw new TypeError("call must be a function");
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const { lock = false, signal } = options;
+    const flight = async () => {
+      if (lock === false) return call(undefined);
+      return this.withLock(key, lock === true ? {} : lock, call);
+    };
+    return this.#flights.run(key, flight, signal);
+  }
+
+  currentLock(key: string): Lock | undefined {
+    for (let scope = currentScope(); scope !== undefined; scope = scope.outer) {
+      if (scope.provider === this && scope.key === key) return scope.lock;
+    }
+    return undefined;
   }
 
   async isLocked(key: string): Promise<boolean> {
@@ -176,6 +255,16 @@ class Provider implements LockProvider {
         renewals.submit({ key, owner, token, ttlMs, longestMs: ttlMs }, spec.base.attemptTimeoutMs, receiver, clock.now()),
       ));
     if (!held) throw new LockNotHeldError(key, `${owner} does not hold it`);
+  }
+
+  async autoRenew(key: string, owner: string, options: AutoRenewOptions = {}): Promise<void> {
+    checkKnown("autoRenew options", options, ["intervalMs", "ttlMs", "signal"]);
+    const { ttlMs = this.#engine.spec.base.ttlMs, signal } = options;
+    const { intervalMs = ttlMs / 3 } = options;
+    checkNumber("intervalMs", intervalMs, 1);
+    const { clock, logger } = this.#engine;
+    if (intervalMs >= ttlMs) logger?.warn({ ...fieldsOf(key, owner), interval_ms: intervalMs, ttl_ms: ttlMs }, lateRenewal);
+    await renewInRhythm(clock, () => this.renew(key, owner, ttlMs), { intervalMs, ttlMs, signal });
   }
 
   async unlock(key: string, owner: string): Promise<boolean> {
@@ -257,6 +346,9 @@ class Provider implements LockProvider {
       const { base } = this.#engine.spec;
       spec = options === undefined ? base : resolveLockOptions(options, base, this.#engine.driver.capabilities);
       this.#mayAcquire(key, spec);
+      const again = spec.reentrant ? this.#again(key, spec) : undefined;
+      if (again !== undefined) return Promise.resolve(again);
+      if (spec.waitMs > 0 && !spec.detached && spec.owner === undefined) refuseSelfDeadlock(this, key, spec);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -270,7 +362,13 @@ class Provider implements LockProvider {
   async #try(key: string, options: TryLockOptions): Promise<LockHandle | Refused> {
     const spec = resolveTryLockOptions(options, this.#engine.spec.base, this.#engine.driver.capabilities);
     this.#mayAcquire(key, spec);
-    return this.#acquire(key, spec);
+    return (spec.reentrant ? this.#again(key, spec) : undefined) ?? this.#acquire(key, spec);
+  }
+
+  /** A further hold of what this context holds already. */
+  #again(key: string, spec: AcquireSpec): LockHandle | undefined {
+    const scope = spec.detached ? undefined : scopesHolding(this, key).find(({ lock }) => lock.mode === spec.mode);
+    return scope?.lock.again();
   }
 
   #mayAcquire(key: string, spec: AcquireSpec): void {
@@ -282,20 +380,27 @@ class Provider implements LockProvider {
   /** Only one that asks once (`waitMs: 0`) can be refused. */
   #acquire(key: string, spec: AcquireSpec): Promise<LockHandle | Refused> {
     return new Promise((resolve, reject) => {
-      this.#engine.gates.enter(new Acquisition(this.#engine, key, spec, resolve, reject));
+      const acquisition = new Acquisition(this.#engine, key, spec, resolve, reject);
+      if (!spec.detached) this.#detector?.waits(acquisition);
+      this.#engine.gates.enter(acquisition);
     });
   }
 
-  async #run<T>(lock: LockHandle, body: Body<T>): Promise<T> {
+  async #run<T>(lock: LockHandle, limit: number | undefined, body: Body<T>): Promise<T> {
+    const where = this.#detector === undefined ? undefined : DeadlockDetector.where();
+    const scope: Scope = { provider: this, key: lock.key, lock, limit, outer: currentScope(), where };
     let value: T;
     try {
-      value = await body(lock);
+      this.#detector?.entered(scope);
+      value = await runInScope(scope, () => body(lock));
     } catch (error) {
       await lock.unlock().catch((suppressed: unknown) => {
         if (typeof error === "object" && error !== null && Object.isExtensible(error)) Object.assign(error, { suppressed });
         this.#engine.report(suppressed, "release", lock.key);
       });
       throw error;
+    } finally {
+      this.#detector?.left(scope);
     }
     const { loss } = lock;
     await lock.unlock().catch((error: unknown) => this.#engine.report(error, "release", lock.key));

@@ -15,6 +15,20 @@ export interface Backend {
    * own (`ttl`, `wait`) are taken out before.
    */
   fromUrl(url: URL): LockDriver | Promise<LockDriver>;
+  /**
+   * Makes a driver from the section of a `LockConfig` that bears the backend's name; a `url` in it has been parsed. Without this method a
+   * section holds a `url` and nothing else.
+   *
+   * @param path where the section stands, such as `config.redis`: errors name it. `checkSection` does that for the usual ones.
+   */
+  fromConfig?(section: BackendSection, path: string): LockDriver | Promise<LockDriver>;
+}
+
+/** The part of a `LockConfig` that belongs to one backend: what its README names, the client's own options among it as they are. */
+export interface BackendSection {
+  /** As for `createLockProviderFromUrl`; its `ttl` and `wait` go before the defaults of the config. */
+  url?: string | URL;
+  readonly [option: string]: unknown;
 }
 
 const backends = new Map<string, Backend>();
@@ -41,24 +55,43 @@ const aliases: Readonly<Record<string, string>> = { rediss: "redis", mariadb: "m
  * @throws TypeError for what is no URL, RangeError for an unknown parameter, BackendNotInstalledError when the package is not there.
  */
 export async function createLockProviderFromUrl(url: string | URL, options: ProviderOptions = {}): Promise<LockProvider> {
-  const parsed = parseUrl(url);
-  const scheme = parsed.protocol.slice(0, -1);
-  const backend = await findBackend(aliases[scheme] ?? scheme);
-  const fromUrl: ProviderOptions = {};
-  const ttl = takeParameter(parsed, "ttl");
-  if (ttl !== null) fromUrl.ttlMs = parseDuration("ttl", ttl);
-  const wait = takeParameter(parsed, "wait");
-  if (wait !== null) fromUrl.waitMs = parseDuration("wait", wait);
-  const driver = await backend.fromUrl(parsed);
+  const { parsed, name, fromUrl } = parseBackendUrl("url", url);
+  const backend = await findBackend(name);
+  return provideOver(await backend.fromUrl(parsed), { ...fromUrl, ...options });
+}
+
+/** A provider over a driver that was just made: closed again when the options are wrong. */
+export async function provideOver(driver: LockDriver, options: ProviderOptions): Promise<LockProvider> {
   try {
-    return createLockProvider(driver, { ...fromUrl, ...options });
+    return createLockProvider(driver, options);
   } catch (error) {
     await driver.close();
     throw error;
   }
 }
 
-async function findBackend(name: string): Promise<Backend> {
+/**
+ * The name of the URL's backend, the provider's options in it, and the rest, which is the backend's.
+ *
+ * @param what how the URL is named in errors, which never show the URL itself: it often carries a password.
+ */
+export function parseBackendUrl(what: string, url: string | URL): { parsed: URL; name: string; fromUrl: ProviderOptions } {
+  const parsed = parseUrl(what, url);
+  const scheme = parsed.protocol.slice(0, -1);
+  const fromUrl: ProviderOptions = {};
+  const ttl = takeParameter(parsed, "ttl");
+  if (ttl !== null) fromUrl.ttlMs = parseDuration(`the parameter ttl of ${what}`, ttl);
+  const wait = takeParameter(parsed, "wait");
+  if (wait !== null) fromUrl.waitMs = parseDuration(`the parameter wait of ${what}`, wait);
+  return { parsed, name: aliases[scheme] ?? scheme, fromUrl };
+}
+
+export function isRegistered(name: string): boolean {
+  return backends.has(name);
+}
+
+/** @throws BackendNotInstalledError when it is not registered and its package is not there. */
+export async function findBackend(name: string): Promise<Backend> {
   const known = backends.get(name);
   if (known !== undefined) return known;
   const packageName = `@dlock/${name}`;
@@ -89,14 +122,21 @@ function besideProgram(packageName: string): string | undefined {
   }
 }
 
-function parseUrl(url: string | URL): URL {
-  // Not the text itself: a URL often carries a password.
-  if (typeof url !== "string" && !(url instanceof URL)) throw new TypeError(`url must be a string or a URL, got ${describe(url)}`);
+function parseUrl(what: string, url: string | URL): URL {
+  if (typeof url !== "string" && !(url instanceof URL)) throw new TypeError(`${what} must be a string or a URL, got ${describe(url)}`);
+  let parsed: URL;
   try {
-    return new URL(url);
+    parsed = new URL(url);
   } catch {
-    throw new TypeError("url must be a URL that starts with the name of a backend, such as sqlite:./dlock.db");
+    // Without the cause: that one holds the URL.
+    throw new TypeError(
+      `${what} must be a URL that starts with the name of a backend, such as sqlite:./dlock.db or redis://localhost:6379; in a password write / ? # @ as %2F %3F %23 %40`,
+    );
   }
+  // The rest of a password that was cut in two by a "/", "?" or "#" would be taken for a path or a parameter, and shown as a wrong one.
+  if (parsed.host !== "" && (parsed.pathname + parsed.search + parsed.hash).includes("@"))
+    throw new TypeError(`${what} has an "@" after its host: in a password write / ? # @ as %2F %3F %23 %40, elsewhere @ as %40`);
+  return parsed;
 }
 
 function takeParameter(url: URL, name: string): string | null {

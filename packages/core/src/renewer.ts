@@ -8,6 +8,9 @@ import { isDriverError, LockBackendError, LockNotHeldError } from "./errors.js";
 import type { Lease } from "./lease.js";
 import { fieldsOf } from "./logger.js";
 
+/** A warning: such a rhythm renews too late. */
+export const lateRenewal = "the renewal interval is not below the TTL";
+
 /** Locks taken over a stretch of time fall due together: so many meeting points in a TTL, each before its third is over. */
 const meetingPoints = 24;
 const shortestRetryMs = 10;
@@ -28,7 +31,7 @@ export function renew(lease: Lease, now: number): void {
     onOutcome(outcome, sentAt, answeredAt) {
       lease.renewing = false;
       // Released or lost meanwhile: the answer concerns nobody.
-      if (lease.state !== "held") return;
+      if (!lease.isHeldAt(answeredAt)) return;
       if (outcome === true) lease.extended(sentAt, lease.ttlMs);
       else if (outcome === false) lease.lose("refused");
       else retryLater(lease, outcome, answeredAt);
@@ -43,13 +46,18 @@ export function renew(lease: Lease, now: number): void {
  */
 export function refresh(lease: Lease, ttlMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    submit(lease, ttlMs, lease.engine.clock.now(), {
-      onOutcome(outcome, sentAt) {
+    const now = lease.engine.clock.now();
+    if (!lease.isHeldAt(now)) {
+      reject(new LockNotHeldError(lease.key, "it was released or lost"));
+      return;
+    }
+    submit(lease, ttlMs, now, {
+      onOutcome(outcome, sentAt, answeredAt) {
         if (isDriverError(outcome)) {
           reject(new LockBackendError(lease.engine.driver.name, "refresh", outcome, lease.key));
           return;
         }
-        if (lease.state === "held") {
+        if (lease.isHeldAt(answeredAt)) {
           if (outcome) lease.extended(sentAt, ttlMs);
           else lease.lose("refused");
         }

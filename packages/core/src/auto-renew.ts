@@ -1,0 +1,53 @@
+/** Renewing, in a rhythm, a lease that is known by key and owner only. */
+import { onAbort } from "./abort.js";
+import type { Clock } from "./clock.js";
+import { LockBackendError } from "./errors.js";
+
+export interface AutoRenewOptions {
+  /** Effect: time between renewals. Unit: ms. Range: 1 to 2^31 − 1. @default a third of the TTL */
+  intervalMs?: number;
+  /** Effect: the TTL each renewal asks for. Unit: ms. Range: 10 to 2^31 − 1. @default the provider's */
+  ttlMs?: number;
+  /** Effect: ends the renewing; the promise then resolves. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Resolves when the signal aborts. Rejects when the lease is gone, or when no renewal has succeeded for a whole TTL.
+ */
+export async function renewInRhythm(
+  clock: Clock,
+  renew: () => Promise<void>,
+  { intervalMs, ttlMs, signal }: { intervalMs: number; ttlMs: number; signal: AbortSignal | undefined },
+): Promise<void> {
+  let renewedAt = clock.now();
+  while (signal?.aborted !== true) {
+    const sentAt = clock.now();
+    try {
+      await renew();
+      renewedAt = sentAt;
+    } catch (error) {
+      const mayRecover = error instanceof LockBackendError && error.retryable;
+      if (!mayRecover || clock.now() - renewedAt >= ttlMs) throw error;
+    }
+    await pause(clock, intervalMs, signal);
+  }
+}
+
+function pause(clock: Clock, ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted === true) {
+      resolve();
+      return;
+    }
+    let stop = () => {};
+    const end = () => {
+      timer.cancel();
+      stop();
+      resolve();
+    };
+    // Renewal keeps no process alive.
+    const timer = clock.setTimer(end, ms, false);
+    if (signal !== undefined) stop = onAbort(signal, end);
+  });
+}

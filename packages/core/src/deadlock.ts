@@ -1,0 +1,144 @@
+/**
+ * Waits that can never end. A context that waits for what it holds is told at once. With `detectDeadlocks` circles of several contexts of
+ * this process are found too, and keys taken in both orders are reported before they ever meet.
+ */
+import type { Acquisition } from "./acquire.js";
+import { currentScope, type Scope, scopesHolding } from "./context.js";
+import { DeadlockError } from "./errors.js";
+import type { Events } from "./events.js";
+import type { AcquireSpec } from "./options.js";
+
+/**
+ * @throws DeadlockError when this context holds the key in a way that keeps the wait from ever ending.
+ */
+export function refuseSelfDeadlock(provider: object, key: string, spec: AcquireSpec): void {
+  const holding = scopesHolding(provider, key);
+  const [innermost] = holding;
+  if (innermost === undefined) return;
+  if (blocks(innermost, spec) || (spec.limit !== undefined && holding.length >= spec.limit)) {
+    const where = innermost.where === undefined ? "" : `, taken ${innermost.where}`;
+    throw new DeadlockError(
+      key,
+      `this very context holds it as ${innermost.lock.owner}${where}; use reentrant: true to take it again, or detached: true for a task that the holder does not wait for`,
+    );
+  }
+}
+
+/** More pairs of keys than any program orders by hand; the oldest give way. */
+const rememberedPairs = 1_000;
+
+/** The circles and inversions of one provider. */
+export class DeadlockDetector {
+  readonly #events: Events;
+  readonly #held = new Map<string, Set<Scope>>();
+  readonly #waiting = new Map<Acquisition, Scope>();
+  /** "key held" → "key taken inside", with where that was; told pairs have no place any more. */
+  readonly #orders = new Map<string, string | undefined>();
+
+  constructor(events: Events) {
+    this.#events = events;
+  }
+
+  /** Where the caller of dlock is, as a line of its stack. */
+  static where(): string {
+    const { stack = "" } = new Error();
+    const caller = stack.split("\n").find((line) => /:\d+:\d+\)?$/.test(line) && !line.includes(ownFolder) && !line.includes("node:"));
+    return caller?.trim() ?? "in an unknown place";
+  }
+
+  entered(scope: Scope): void {
+    const scopes = this.#held.get(scope.key) ?? new Set();
+    this.#held.set(scope.key, scopes);
+    scopes.add(scope);
+    for (const acquisition of [...this.#waiting.keys()]) this.#breakCircle(acquisition);
+  }
+
+  left(scope: Scope): void {
+    const scopes = this.#held.get(scope.key);
+    scopes?.delete(scope);
+    if (scopes?.size === 0) this.#held.delete(scope.key);
+  }
+
+  /** An acquisition begins inside of the present scope, if there is one. */
+  waits(acquisition: Acquisition): void {
+    const scope = currentScope();
+    if (scope === undefined) return;
+    this.#noteOrder(scope, acquisition.key);
+    this.#waiting.set(acquisition, scope);
+    // The gate must have had its say first: a free key is no wait.
+    queueMicrotask(() => this.#breakCircle(acquisition));
+    acquisition.whenSettled = () => this.#waiting.delete(acquisition);
+  }
+
+  #breakCircle(acquisition: Acquisition): void {
+    const keys = this.#circleOf(acquisition);
+    if (keys === undefined) return;
+    const error = new DeadlockError(acquisition.key, `a circle of waiters: ${keys.map((key) => JSON.stringify(key)).join(" → ")}`);
+    this.#events.emit("deadlock", { kind: "circle", keys, where: [...this.#whereHeld(keys)] });
+    this.#waiting.delete(acquisition);
+    acquisition.fail(error);
+  }
+
+  /** The keys on the way from what is waited for back to what this waiter holds. */
+  #circleOf(acquisition: Acquisition): string[] | undefined {
+    const start = this.#waiting.get(acquisition);
+    if (start === undefined) return undefined;
+    const mine = new Set(chainOf(start));
+    const seen = new Set<string>();
+    const follow = (waiter: Acquisition, way: readonly string[]): string[] | undefined => {
+      const { key } = waiter;
+      if (seen.has(key)) return undefined;
+      seen.add(key);
+      for (const holder of this.#held.get(key) ?? []) {
+        if (!holder.lock.isHeld || !blocks(holder, waiter.spec)) continue;
+        if (mine.has(holder)) return [...way, key];
+        for (const [other, scope] of this.#waiting) {
+          if (other === acquisition || !chainOf(scope).includes(holder)) continue;
+          const circle = follow(other, [...way, key]);
+          if (circle !== undefined) return circle;
+        }
+      }
+      return undefined;
+    };
+    return follow(acquisition, []);
+  }
+
+  *#whereHeld(keys: readonly string[]): Iterable<string> {
+    for (const key of keys) for (const { where } of this.#held.get(key) ?? []) yield `${key}: ${where ?? "unknown"}`;
+  }
+
+  /** One program order of two keys and, elsewhere, the other: told once, since it will be a deadlock one day. */
+  #noteOrder(scope: Scope, taken: string): void {
+    const where = DeadlockDetector.where();
+    for (const { key } of chainOf(scope)) {
+      if (key === taken) continue;
+      const inverse = this.#orders.get(pairOf(taken, key));
+      if (inverse !== undefined && this.#orders.has(pairOf(taken, key))) {
+        this.#orders.set(pairOf(taken, key), undefined);
+        this.#orders.set(pairOf(key, taken), undefined);
+        this.#events.emit("deadlock", { kind: "inversion", keys: [key, taken], where: [where, inverse] });
+      } else if (!this.#orders.has(pairOf(key, taken))) {
+        if (this.#orders.size >= rememberedPairs) this.#orders.delete(this.#orders.keys().next().value as string);
+        this.#orders.set(pairOf(key, taken), where);
+      }
+    }
+  }
+}
+
+/** Whether this holder alone keeps the claim out; one of several holders of a semaphore does not. */
+function blocks(holder: Scope, spec: AcquireSpec): boolean {
+  return spec.mode === "exclusive" || holder.lock.mode === "exclusive" || spec.limit === 1;
+}
+
+function chainOf(scope: Scope): Scope[] {
+  const chain: Scope[] = [];
+  for (let each: Scope | undefined = scope; each !== undefined; each = each.outer) chain.push(each);
+  return chain;
+}
+
+function pairOf(outer: string, inner: string): string {
+  return `${outer.length}:${outer}${inner}`;
+}
+
+/** Frames of dlock itself say nothing of the caller. */
+const ownFolder = new URL(".", import.meta.url).pathname;

@@ -1,0 +1,229 @@
+/**
+ * Several keys, all or nothing. Optimistic first: everything is asked for at once and given back when anything is refused, so that nothing is
+ * held while waiting. After a few refusals the keys are taken one by one in the order of their bytes, holding: single-key traffic cannot
+ * starve it then, and two callers cannot deadlock, since both go in the same order.
+ */
+import { Refused } from "./acquire.js";
+import type { Holder } from "./driver.js";
+import type { Engine } from "./engine.js";
+import { LockBackendError, LockNotHeldError, LockTimeoutError } from "./errors.js";
+import { Hint } from "./hint.js";
+import { checkKey } from "./key.js";
+import type { Lock, LockHandle } from "./lock.js";
+import { checkKnown } from "./options.js";
+
+/** One of the keys of `lockAll`; a plain string asks for it exclusively. */
+export interface LockAllRequest {
+  key: string;
+  mode?: "exclusive" | "shared";
+  limit?: number;
+}
+
+/** Several locks that are held together. */
+export interface LockAll extends AsyncDisposable {
+  readonly keys: readonly string[];
+  /** The fencing token of each key. */
+  readonly tokens: ReadonlyMap<string, bigint>;
+  /** Whether all are certainly still held. */
+  readonly isHeld: boolean;
+  /** Milliseconds until the first of them is lost unless renewed. */
+  readonly remainingMs: number;
+  /** Aborts when any of them is lost. */
+  readonly signal: AbortSignal;
+  /** Renews all. @throws LockNotHeldError when any is not held. */
+  refresh(ttlMs?: number): Promise<void>;
+  /** Releases all. Idempotent. Resolves to whether all were still held. @throws the first error, after all were tried. */
+  unlock(): Promise<boolean>;
+}
+
+/** So often everything is given back before the keys are taken one by one. */
+const optimisticRounds = 5;
+
+type Mode = Omit<LockAllRequest, "key">;
+
+/** How the provider takes one key. */
+interface Ask {
+  tryLock(key: string, mode: Mode): Promise<LockHandle | Refused>;
+  lock(key: string, mode: Mode, waitMs: number): Promise<LockHandle>;
+}
+
+/** One `lockAll` on its way. */
+export class Taking {
+  readonly #engine: Engine;
+  readonly #requests: readonly LockAllRequest[];
+  readonly #signal: AbortSignal | undefined;
+  readonly #ask: Ask;
+  /** For each key that was in the way. */
+  readonly #hints = new Map<string, Hint>();
+
+  constructor(engine: Engine, requests: readonly LockAllRequest[], signal: AbortSignal | undefined, ask: Ask) {
+    this.#engine = engine;
+    this.#requests = requests;
+    this.#signal = signal;
+    this.#ask = ask;
+  }
+
+  /**
+   * Takes all, or throws and holds nothing.
+   *
+   * @throws LockTimeoutError that names the key in the way; what `lock` throws.
+   */
+  async take(waitMs: number): Promise<Lock[]> {
+    const { clock } = this.#engine;
+    const startedAt = clock.now();
+    const left = () => Math.max(startedAt + waitMs - clock.now(), 0);
+    try {
+      for (let round = 0; round < optimisticRounds; round++) {
+        const taken = await this.#tryAll();
+        if (!(taken instanceof InTheWay)) return taken;
+        if (left() <= 0) throw new LockTimeoutError(taken.key, clock.now() - startedAt, taken.holder);
+        await this.#hintFor(taken.key).next(taken.holder, left(), this.#signal);
+      }
+      return await this.#takeInOrder(left);
+    } finally {
+      for (const hint of this.#hints.values()) hint.stop();
+    }
+  }
+
+  /** Asks for all in one tick, so that one call to the server can carry them. */
+  async #tryAll(): Promise<Lock[] | InTheWay> {
+    const tried = await Promise.allSettled(this.#requests.map(({ key, ...mode }) => this.#ask.tryLock(key, mode)));
+    const locks: Lock[] = [];
+    let inTheWay: InTheWay | undefined;
+    let failed: PromiseRejectedResult | undefined;
+    for (const [i, result] of tried.entries()) {
+      if (result.status === "rejected") failed ??= result;
+      else if (result.value instanceof Refused) inTheWay ??= new InTheWay((this.#requests[i] as LockAllRequest).key, result.value.holder);
+      else locks.push(result.value);
+    }
+    if (failed === undefined && inTheWay === undefined) return locks;
+    await releaseAll(locks);
+    if (failed !== undefined) throw failed.reason;
+    return inTheWay as InTheWay;
+  }
+
+  async #takeInOrder(left: () => number): Promise<Lock[]> {
+    const locks: Lock[] = [];
+    try {
+      for (const { key, ...mode } of this.#requests) locks.push(await this.#ask.lock(key, mode, left()));
+      return locks;
+    } catch (error) {
+      await releaseAll(locks);
+      throw error;
+    }
+  }
+
+  #hintFor(key: string): Hint {
+    let hint = this.#hints.get(key);
+    if (hint === undefined) {
+      hint = new Hint(this.#engine, key);
+      this.#hints.set(key, hint);
+    }
+    return hint;
+  }
+}
+
+class InTheWay {
+  readonly key: string;
+  readonly holder: Holder | undefined;
+
+  constructor(key: string, holder: Holder | undefined) {
+    this.key = key;
+    this.holder = holder;
+  }
+}
+
+/** A release whose answer is lost goes on in the background, so nothing is kept by it for long. */
+async function releaseAll(locks: readonly Lock[]): Promise<void> {
+  await Promise.all(
+    locks.map((lock) =>
+      lock.unlock().catch((error: unknown) => {
+        if (!(error instanceof LockBackendError)) throw error;
+      }),
+    ),
+  );
+}
+
+/**
+ * The distinct keys in the order of their bytes.
+ *
+ * @throws TypeError or RangeError for bad requests, InvalidLockKeyError for bad keys.
+ */
+export function mergeRequests(requests: readonly (string | LockAllRequest)[]): LockAllRequest[] {
+  if (!Array.isArray(requests) || requests.length === 0) throw new TypeError("requests must be an array of at least one key");
+  const merged = new Map<string, LockAllRequest>();
+  for (const each of requests) {
+    const request = typeof each === "string" ? { key: each } : each;
+    checkKnown("requests", request, ["key", "mode", "limit"]);
+    checkKey(request.key);
+    const known = merged.get(request.key);
+    if (known !== undefined && known.limit !== request.limit && known.mode === "shared" && request.mode === "shared")
+      throw new RangeError(
+        `the key ${JSON.stringify(request.key)} is asked for with the limits ${known.limit} and ${request.limit}: say one`,
+      );
+    // Exclusive includes shared.
+    if (known === undefined || known.mode === "shared") merged.set(request.key, request);
+  }
+  return [...merged.values()].sort((one, other) => Buffer.compare(Buffer.from(one.key), Buffer.from(other.key)));
+}
+
+/** Many locks as one. */
+export class LockAllHandle implements LockAll {
+  readonly #locks: readonly Lock[];
+  #released: Promise<boolean> | undefined;
+  #signal: AbortSignal | undefined;
+
+  constructor(locks: readonly Lock[]) {
+    this.#locks = locks;
+  }
+
+  get keys(): readonly string[] {
+    return this.#locks.map((lock) => lock.key);
+  }
+
+  get tokens(): ReadonlyMap<string, bigint> {
+    return new Map(this.#locks.map((lock) => [lock.key, lock.token]));
+  }
+
+  get isHeld(): boolean {
+    return this.#locks.every((lock) => lock.isHeld);
+  }
+
+  get remainingMs(): number {
+    return Math.min(...this.#locks.map((lock) => lock.remainingMs));
+  }
+
+  get signal(): AbortSignal {
+    if (this.#signal === undefined) {
+      const controller = new AbortController();
+      this.#signal = controller.signal;
+      // The locks' own signals, kept by this handle alone: nothing outlives it.
+      for (const { signal } of this.#locks) {
+        if (signal.aborted) controller.abort(signal.reason);
+        else signal.addEventListener("abort", () => controller.abort(signal.reason), { once: true });
+      }
+    }
+    return this.#signal;
+  }
+
+  async refresh(ttlMs?: number): Promise<void> {
+    if (!this.isHeld) throw new LockNotHeldError(this.keys.join(", "), "not all of these are held");
+    await Promise.all(this.#locks.map((lock) => lock.refresh(ttlMs)));
+  }
+
+  unlock(): Promise<boolean> {
+    this.#released ??= this.#unlock();
+    return this.#released;
+  }
+
+  async #unlock(): Promise<boolean> {
+    const results = await Promise.allSettled(this.#locks.map((lock) => lock.unlock()));
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+    return results.every((result) => result.status === "fulfilled" && result.value);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.unlock();
+  }
+}
