@@ -6,7 +6,7 @@ import { temporaryFolder } from "./support/files.ts";
 import { Peer } from "./support/process.ts";
 
 it("eight processes make 20,000 increments, none is lost, and the slowest makes at least a fifth of the fastest's", {
-  timeout: 90_000,
+  timeout: 180_000,
 }, async () => {
   const folder = temporaryFolder();
   const counter = join(folder, "counter");
