@@ -149,9 +149,9 @@ function readDefaults(path: string, { defaultTtlMs, defaultRetryCount, defaultRe
 
 /** The section without what is undefined, its URL parsed and without the provider's options, which come back as `fromUrl`. */
 function readSection(path: string, name: string, given: BackendSection = {}): { section: BackendSection; fromUrl: ProviderOptions } {
-  const section: Record<string, unknown> = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  if (section["url"] === undefined) return { section, fromUrl: {} };
-  const { parsed, name: scheme, fromUrl } = parseBackendUrl(`${path}.url`, section["url"] as string | URL);
+  const section: BackendSection = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  if (section.url === undefined) return { section, fromUrl: {} };
+  const { parsed, name: scheme, fromUrl } = parseBackendUrl(`${path}.url`, section.url);
   if (scheme !== name) throw new TypeError(`${path}.url must be a URL of ${name}, got one that starts with ${parsed.protocol}`);
   return { section: { ...section, url: parsed }, fromUrl };
 }

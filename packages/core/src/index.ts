@@ -3,6 +3,8 @@ export type { Clock, Timer } from "./clock.js";
 export { systemClock } from "./clock.js";
 export type { CloseOnExitOptions } from "./close-on-exit.js";
 export { closeOnExit } from "./close-on-exit.js";
+export type { LockConfig, SectionShape } from "./config.js";
+export { checkSection, createLockProviderFromConfig, createLockProviderFromEnv, defaultLockConfig } from "./config.js";
 export type {
   AcquireClaim,
   AcquireResult,
@@ -40,10 +42,12 @@ export { compareTokens, fenceOf, MemoryGuard } from "./fencing.js";
 export type { AutoRefreshOptions, Lock } from "./lock.js";
 export type { LockAll, LockAllRequest } from "./lock-all.js";
 export type { LogFields, Logger } from "./logger.js";
+export type { LockManager, ProviderHealth } from "./manager.js";
+export { createLockManager, createLockManagerFromConfig } from "./manager.js";
 export type { HandOffOptions, LockAllOptions, LockOptions, ProviderOptions, TryLockOptions } from "./options.js";
 export type { LockProvider, SingleflightOptions, TryResult } from "./provider.js";
 export { createLockProvider } from "./provider.js";
-export type { Backend } from "./registry.js";
+export type { Backend, BackendSection } from "./registry.js";
 export { createLockProviderFromUrl, registerBackend } from "./registry.js";
 export type { RetryOptions } from "./retry.js";
 export { exponentialBackoff, fixedInterval, linearBackoff } from "./retry.js";
