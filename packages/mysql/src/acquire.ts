@@ -1,0 +1,181 @@
+/** Grants: conditional statements whose verdict falls while the key's row is locked, and what they read back. */
+import { type AcquireClaim, type AcquireResult, type DriverError, isDriverError, type Outcome } from "@dlock/core";
+import { isLockWaitTimeout } from "./faults.js";
+import type { Run } from "./sessions.js";
+import { began, between, bytes, claimTable, leastToken, list, micros, now, plus, sortByKey, type Tables } from "./sql.js";
+import { type Lease, readHolders, readLeases } from "./views.js";
+
+/** More holders than this can never be. */
+const noLimit = 2 ** 32 - 1;
+
+export async function acquire(run: Run, names: Tables, claims: readonly AcquireClaim[]): Promise<readonly Outcome<AcquireResult>[]> {
+  const results = new Map<string, Outcome<AcquireResult>>();
+  const sorted = sortByKey(claims);
+  await decide(run, names, sorted, results);
+  return claims.map(({ key }) => results.get(key) as Outcome<AcquireResult>);
+}
+
+async function decide(run: Run, names: Tables, claims: readonly AcquireClaim[], results: Map<string, Outcome<AcquireResult>>) {
+  try {
+    for (const [key, result] of await attempt(run, names, claims)) results.set(key, result);
+  } catch (error) {
+    if (!isLockWaitTimeout(error)) throw error;
+    await decideApart(run, names, claims, results, error as DriverError);
+  }
+}
+
+/** Some transaction holds the row of at least one key: the other claims do not wait for it. */
+async function decideApart(
+  run: Run,
+  names: Tables,
+  claims: readonly AcquireClaim[],
+  results: Map<string, Outcome<AcquireResult>>,
+  error: DriverError,
+) {
+  const locked = await lockedKeys(run, names, claims);
+  const free = claims.filter(({ key }) => !locked.has(key));
+  for (const { key } of claims) results.set(key, error);
+  // When none is locked any more, or all are: once more, together, and this time the answer stands.
+  const others = free.length === 0 ? claims : free;
+  try {
+    for (const [key, result] of await attempt(run, names, others)) results.set(key, result);
+  } catch (again) {
+    if (!isDriverError(again)) throw again;
+    for (const { key } of others) results.set(key, again);
+  }
+}
+
+async function lockedKeys(run: Run, { leases }: Tables, claims: readonly AcquireClaim[]): Promise<Set<string>> {
+  const from = `SELECT lock_key FROM ${leases} FORCE INDEX (PRIMARY) WHERE lock_key IN (${list(claims.map(({ key }) => key))})`;
+  const all = await run(from);
+  const lockable = new Set((await run(`${from} FOR UPDATE SKIP LOCKED`)).rows.map(([key]) => String(key)));
+  return new Set(all.rows.map(([key]) => String(key)).filter((key) => !lockable.has(key)));
+}
+
+/** The verdicts by key. At most 5 statements, however many claims. */
+async function attempt(run: Run, names: Tables, claims: readonly AcquireClaim[]): Promise<Map<string, AcquireResult>> {
+  const exclusive = claims.filter(({ mode }) => mode === "exclusive");
+  const shared = claims.filter(({ mode }) => mode === "shared");
+  const results = new Map<string, AcquireResult>();
+  if (exclusive.length > 0) {
+    const { insertId } = await run(grantExclusive(names, exclusive), { waitOnce: true });
+    const [only] = exclusive;
+    if (claims.length === 1 && only !== undefined && insertId > 0n) return results.set(only.key, granted(insertId, only));
+  }
+  if (shared.length > 0) {
+    await run(openToHolders(names, shared), { waitOnce: true });
+    await run(grantShared(names, shared), { waitOnce: true });
+  }
+  const found = await readLeases(run, names, claims);
+  const refused: AcquireClaim[] = [];
+  for (const claim of claims) {
+    const own = found.find(({ key, owner, mode }) => key === claim.key && owner === claim.owner && mode === claim.mode);
+    if (own !== undefined) results.set(claim.key, granted(own.token, claim));
+    else refused.push(claim);
+  }
+  if (refused.length === 0) return results;
+  // Behind an exclusive lease nobody else is; who else was refused was refused because of holders.
+  const behindHolders = refused.filter(({ key }) => !found.some((lease) => lease.key === key && lease.mode === "exclusive"));
+  const holders = behindHolders.length === 0 ? [] : await readHolders(run, names, behindHolders);
+  for (const claim of refused) {
+    results.set(claim.key, refusal(claim, [...found.filter(({ mode }) => mode === "exclusive"), ...holders]));
+  }
+  return results;
+}
+
+function granted(token: bigint, claim: AcquireClaim): AcquireResult {
+  return { acquired: true, token, ttlMs: micros(claim.ttlMs) / 1_000 };
+}
+
+function refusal(claim: AcquireClaim, leases: readonly Lease[]): AcquireResult {
+  const inTheWay = leases
+    .filter(({ key, owner }) => key === claim.key && owner !== claim.owner)
+    .sort((a, b) => a.remainingMs - b.remainingMs);
+  const [holder] = inTheWay;
+  // It ended since, or it is the owner's own in the other mode, which is not in anybody's way for long.
+  if (holder === undefined) return { acquired: false };
+  // An exclusive claim needs all of them gone, a shared one as many as are too many.
+  const needed =
+    claim.mode === "exclusive" || holder.mode === "exclusive" ? inTheWay.length : inTheWay.length - (claim.limit ?? noLimit) + 1;
+  const last = inTheWay[Math.min(Math.max(needed, 1), inTheWay.length) - 1] as Lease;
+  return { acquired: false, retryAfterMs: Math.ceil(last.remainingMs), holder: last };
+}
+
+/**
+ * One row for each claim; a row that is there is taken over if its lease is over and no holder of the second table lives.
+ *
+ * - The assignments run from left to right, each seeing what those before it wrote. The condition must be decided once (two readings of the
+ *   clock differ), so its answer is kept in the row: `created_at > updated_at` holds only between the first assignment and the last.
+ * - The token comes from the row that is locked by now. An id or a time that was fixed when the statement began may be smaller than the
+ *   token of a lease that was granted while it waited (R6).
+ * - `VALUES(column)`: what MySQL calls its successor, a row alias, MariaDB does not know.
+ * - `LAST_INSERT_ID(expr)` tells the verdict of a single claim in the answer itself: its token, or 0.
+ */
+function grantExclusive(names: Tables, claims: readonly AcquireClaim[]): string {
+  const { leases, holders, leasesKey } = names;
+  const rows = claims.map(
+    ({ key, owner, ttlMs, metadata }) =>
+      `(${bytes(key)}, ${bytes(owner)}, LAST_INSERT_ID(${leastToken(names)}), ${plus(began, micros(ttlMs))}, ${began}, ${began}, ${
+        metadata === undefined ? "NULL" : bytes(metadata)
+      })`,
+  );
+  const living = `SELECT 1 FROM ${holders} h FORCE INDEX (PRIMARY) WHERE h.lock_key = ${leasesKey} AND h.expires_at > ${now} LOCK IN SHARE MODE`;
+  const above = `SELECT COALESCE(MAX(h.token), 0) + 1 FROM ${holders} h FORCE INDEX (PRIMARY) WHERE h.lock_key = ${leasesKey} LOCK IN SHARE MODE`;
+  const mine = `(owner = VALUES(owner) AND expires_at > ${now})`;
+  return `INSERT INTO ${leases} (lock_key, owner, token, expires_at, created_at, updated_at, metadata) VALUES ${rows.join(", ")}
+ON DUPLICATE KEY UPDATE
+  created_at = IF(expires_at <= ${now} AND NOT (shared AND EXISTS (${living})), GREATEST(${now}, ${plus("updated_at", 1)}), created_at),
+  owner = IF(created_at > updated_at, VALUES(owner), owner),
+  metadata = IF(created_at > updated_at, VALUES(metadata), metadata),
+  expires_at = IF(created_at > updated_at OR ${mine}, GREATEST(expires_at, ${plus(now, between("VALUES(updated_at)", "VALUES(expires_at)"))}), expires_at),
+  token = IF(created_at > updated_at,
+    LAST_INSERT_ID(GREATEST(token + 1, VALUES(token), IF(shared, (${above}), 0))),
+    IF(${mine}, LAST_INSERT_ID(token), token + LAST_INSERT_ID(0))),
+  shared = IF(created_at > updated_at, 0, shared),
+  updated_at = GREATEST(updated_at, created_at)`;
+}
+
+/** From here on exclusive claims look for holders. A row that is there keeps its lease. */
+function openToHolders(names: Tables, claims: readonly AcquireClaim[]): string {
+  const rows = claims.map(({ key }) => `(${bytes(key)}, '', ${leastToken(names)}, '1970-01-01', ${began}, ${began}, 1)`);
+  return `INSERT INTO ${names.leases} (lock_key, owner, token, expires_at, created_at, updated_at, shared) VALUES ${rows.join(", ")}
+ON DUPLICATE KEY UPDATE shared = 1`;
+}
+
+/**
+ * One slot for each shared claim that is admitted: the owner's own, one whose lease is over, or a new one.
+ *
+ * The key's row is locked first: each subquery needs a column of it (`k.token`, which is never 0), so that no optimizer can count before the
+ * lock is won; and they are locking reads, which see what others committed during the wait.
+ */
+function grantShared(names: Tables, claims: readonly AcquireClaim[]): string {
+  const { leases, holders } = names;
+  const table = claimTable(
+    ["lock_key", "owner", "ttl", "most", "metadata"],
+    claims.map(({ key, owner, ttlMs, limit, metadata }) => [
+      bytes(key),
+      bytes(owner),
+      micros(ttlMs),
+      Math.min(limit ?? noLimit, noLimit),
+      metadata === undefined ? "NULL" : bytes(metadata),
+    ]),
+  );
+  const slots = (what: string, where = "") =>
+    `(SELECT ${what} FROM ${holders} s FORCE INDEX (PRIMARY) WHERE s.lock_key = k.lock_key AND k.token > 0${where} LOCK IN SHARE MODE)`;
+  return `INSERT INTO ${holders} (lock_key, slot, owner, token, expires_at, created_at, updated_at, metadata)
+SELECT k.lock_key,
+  COALESCE(${slots("MIN(s.slot)", " AND s.owner = c.owner")}, ${slots("MIN(s.slot)", ` AND s.expires_at <= ${now}`)}, ${slots("COALESCE(MAX(s.slot), 0) + 1")}),
+  c.owner, GREATEST(k.token + 1, ${slots("COALESCE(MAX(s.token), 0) + 1")}, ${leastToken(names)}),
+  ${plus(now, "c.ttl")}, ${now}, ${now}, c.metadata
+FROM (${table}) c STRAIGHT_JOIN ${leases} k FORCE INDEX (PRIMARY) ON k.lock_key = c.lock_key
+WHERE k.shared = 1 AND k.expires_at <= ${now}
+  AND ${slots("COUNT(*)", ` AND s.expires_at > ${now} AND s.owner <> c.owner`)} < c.most
+FOR UPDATE
+ON DUPLICATE KEY UPDATE
+  created_at = IF(${holders}.expires_at <= ${now}, GREATEST(VALUES(created_at), ${plus(`${holders}.updated_at`, 1)}), ${holders}.created_at),
+  owner = IF(${holders}.created_at > ${holders}.updated_at, VALUES(owner), ${holders}.owner),
+  token = IF(${holders}.created_at > ${holders}.updated_at, VALUES(token), ${holders}.token),
+  metadata = IF(${holders}.created_at > ${holders}.updated_at, VALUES(metadata), ${holders}.metadata),
+  expires_at = IF(${holders}.owner = VALUES(owner), GREATEST(${holders}.expires_at, VALUES(expires_at)), ${holders}.expires_at),
+  updated_at = GREATEST(${holders}.updated_at, ${holders}.created_at)`;
+}

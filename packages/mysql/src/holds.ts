@@ -1,0 +1,172 @@
+/** Renewals and releases: one statement for a batch, which passes over rows that somebody's transaction holds and comes back to them. */
+import { randomBytes } from "node:crypto";
+import { type DriverError, driverError, type ExtendClaim, type Outcome, type ReleaseClaim, systemClock } from "@dlock/core";
+import { pause, type Run } from "./sessions.js";
+import { bytes, claimTable, ended, list, micros, now, plus, sortByKey, type Tables } from "./sql.js";
+import { readLeases } from "./views.js";
+
+/** How long the rest of a batch waits for the rows that others hold, as a share of the time there is. */
+const patience = 0.5;
+
+/** The server's clock is slewed by less than this between two renewals; what outlasts `longestMs` by more was left by a step back. */
+const slewMs = 20;
+
+/** R8. The common answer, all of them, takes one statement. */
+export async function extend(run: Run, names: Tables, claims: readonly ExtendClaim[], timeoutMs: number): Promise<Outcome<boolean>[]> {
+  const sentAt = systemClock.now();
+  const verdicts = new Map<ExtendClaim, Outcome<boolean>>();
+  let pending = sortByKey(claims);
+  const give = (claim: ExtendClaim, verdict: Outcome<boolean>) => {
+    verdicts.set(claim, verdict);
+  };
+  for (let pauseMs = 2; pending.length > 0; pauseMs = Math.min(2 * pauseMs, 50)) {
+    const extended = await renew(run, names, pending);
+    if (extended === pending.length) {
+      for (const claim of pending) give(claim, true);
+      break;
+    }
+    const found = await readLeases(run, names, pending);
+    const elapsedMs = systemClock.now() - sentAt;
+    const locked: ExtendClaim[] = [];
+    for (const claim of pending) {
+      const lease = found.find(({ key, owner, token }) => key === claim.key && owner === claim.owner && token === claim.token);
+      if (lease === undefined) give(claim, false);
+      // What was asked for: to live so long from when it was sent.
+      else if (lease.remainingMs >= claim.ttlMs - elapsedMs) give(claim, true);
+      else locked.push(claim);
+    }
+    pending = locked;
+    if (pending.length === 0) break;
+    if (elapsedMs + pauseMs > timeoutMs * patience) {
+      for (const claim of pending) give(claim, heldByTransaction());
+      break;
+    }
+    await pause(pauseMs);
+  }
+  return claims.map((claim) => verdicts.get(claim) as Outcome<boolean>);
+}
+
+/** How many were renewed: exclusive leases first; only if some are missing, shared ones. */
+async function renew(run: Run, names: Tables, claims: readonly ExtendClaim[]): Promise<number> {
+  const table = claimTable(
+    ["lock_key", "owner", "token", "ttl", "longest"],
+    claims.map(({ key, owner, token, ttlMs, longestMs }) => [
+      bytes(key),
+      bytes(owner),
+      token,
+      micros(ttlMs),
+      micros(Math.max(longestMs, ttlMs) + slewMs),
+    ]),
+  );
+  const set =
+    `t.expires_at = IF(t.expires_at > ${plus(now, "c.longest")}, ${plus(now, "c.ttl")}, GREATEST(t.expires_at, ${plus(now, "c.ttl")})), ` +
+    `t.updated_at = GREATEST(t.updated_at, ${now})`;
+  return inBoth(run, names, claims, table, set, "t.token = c.token");
+}
+
+/** R9. A lease that is ended takes the mark of this call as its owner, so that nobody takes this for an earlier release. */
+export async function release(run: Run, names: Tables, claims: readonly ReleaseClaim[], timeoutMs: number): Promise<Outcome<boolean>[]> {
+  const sentAt = systemClock.now();
+  const verdicts = new Map<ReleaseClaim, Outcome<boolean>>();
+  // No owner begins with this byte, which UTF-8 does not have.
+  const call = Buffer.concat([Buffer.from([0xff]), randomBytes(12)]).toString("hex");
+  let pending = sortByKey(claims).map((claim, index) => ({ ...claim, claim, mark: `${call}${index.toString(16).padStart(4, "0")}` }));
+  for (let pauseMs = 2; pending.length > 0; pauseMs = Math.min(2 * pauseMs, 50)) {
+    const table = claimTable(
+      ["lock_key", "owner", "token", "mark"],
+      pending.map(({ key, owner, token, mark }) => [bytes(key), bytes(owner), token ?? 0n, `x'${mark}'`]),
+    );
+    const set = `t.expires_at = ${ended}, t.updated_at = GREATEST(t.updated_at, ${now}), t.owner = c.mark`;
+    const released = await inBoth(run, names, pending, table, set, "c.token IN (0, t.token)");
+    if (released === pending.length) {
+      for (const { claim } of pending) verdicts.set(claim, true);
+      break;
+    }
+    const keys = list(pending.map(({ key }) => key));
+    const marks = await readMarks(
+      run,
+      names,
+      keys,
+      pending.map(({ mark }) => mark),
+    );
+    const found = await readLeases(run, names, pending);
+    const locked: typeof pending = [];
+    const gone: typeof pending = [];
+    for (const entry of pending) {
+      const { key, owner, token, claim, mark } = entry;
+      if (marks.has(mark)) verdicts.set(claim, true);
+      else if (found.some((lease) => lease.key === key && lease.owner === owner && (token === undefined || lease.token === token)))
+        locked.push(entry);
+      else gone.push(entry);
+    }
+    const seen = pending.length - locked.length - gone.length;
+    settleGone(gone, released - seen, verdicts);
+    pending = locked;
+    if (pending.length === 0) break;
+    if (systemClock.now() - sentAt + pauseMs > timeoutMs * patience) {
+      for (const { claim } of pending) verdicts.set(claim, heldByTransaction());
+      break;
+    }
+    await pause(pauseMs);
+  }
+  return claims.map((claim) => verdicts.get(claim) as Outcome<boolean>);
+}
+
+/** Rows without mark and without the lease: never ours, or ended by us and taken by the next holder since. The count tells which, or not. */
+function settleGone(gone: readonly { claim: ReleaseClaim }[], ours: number, verdicts: Map<ReleaseClaim, Outcome<boolean>>): void {
+  const verdict =
+    ours <= 0
+      ? false
+      : ours === gone.length
+        ? true
+        : driverError("the lock is free of this owner, but whether this call ended its lease cannot be told", {
+            applied: "unknown",
+            retryable: true,
+          });
+  for (const { claim } of gone) verdicts.set(claim, verdict);
+}
+
+async function readMarks(run: Run, names: Tables, keys: string, marks: readonly string[]): Promise<Set<string>> {
+  const where = `FORCE INDEX (PRIMARY) WHERE lock_key IN (${keys}) AND owner IN (${marks.map((mark) => `x'${mark}'`).join(", ")})`;
+  const { rows } = await run(`SELECT owner FROM ${names.leases} ${where} UNION ALL SELECT owner FROM ${names.holders} ${where}`);
+  return new Set(rows.map(([owner]) => owner?.toString("hex") ?? ""));
+}
+
+/** Changes exclusive leases and, only if some of the claims found none, shared ones; tells how many of the claims found theirs. */
+async function inBoth(
+  run: Run,
+  names: Tables,
+  claims: readonly { key: string; owner: string }[],
+  table: string,
+  set: string,
+  sameToken: string,
+): Promise<number> {
+  const exclusive = await run(change(names.leases, "lock_key", claims, table, set, sameToken));
+  if (exclusive.affected >= claims.length) return claims.length;
+  const shared = await run(change(names.holders, "lock_key, slot", claims, table, set, sameToken));
+  return exclusive.affected + shared.affected;
+}
+
+/** `LIMIT` keeps the optimizer from merging the inner query, whose locks are to be tried before anything else, into the outer one. */
+function change(
+  target: string,
+  primary: string,
+  claims: readonly { key: string; owner: string }[],
+  table: string,
+  set: string,
+  same: string,
+) {
+  const wanted = `lock_key IN (${list(claims.map(({ key }) => key))}) AND owner IN (${list(claims.map(({ owner }) => owner))})`;
+  const sameRow = primary.split(", ").map((column) => `t.${column} = free.${column}`);
+  return (
+    `UPDATE (${table}) c STRAIGHT_JOIN ` +
+    `(SELECT ${primary}, owner FROM ${target} FORCE INDEX (PRIMARY) WHERE ${wanted} LIMIT 1000000 FOR UPDATE SKIP LOCKED) free ` +
+    `ON free.lock_key = c.lock_key AND free.owner = c.owner ` +
+    `STRAIGHT_JOIN ${target} t FORCE INDEX (PRIMARY) ON ${sameRow.join(" AND ")} ` +
+    `SET ${set} WHERE t.owner = c.owner AND ${same} AND t.expires_at > ${now}`
+  );
+}
+
+function heldByTransaction(): DriverError {
+  return driverError("a transaction holds the row of this lock", { applied: "no", retryable: true });
+}

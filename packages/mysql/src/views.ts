@@ -1,0 +1,83 @@
+/** What the leases are: for verdicts, for people, and for the list. Plain reads that lock and change nothing. */
+import type { Claim, Holder, LockRecord } from "@dlock/core";
+import type { Cell } from "./client.js";
+import type { Run } from "./sessions.js";
+import { between, bytes, list, now, type Tables } from "./sql.js";
+
+/** A live lease. */
+export type Lease = LockRecord;
+
+const pageSize = 500;
+
+/** The live exclusive leases of the claims' keys, and the shared ones of the claims' owners. */
+export async function readLeases(run: Run, names: Tables, claims: readonly Claim[]): Promise<Lease[]> {
+  const keys = `lock_key IN (${list(claims.map(({ key }) => key))})`;
+  const owners = `owner IN (${list(claims.map(({ owner }) => owner))})`;
+  return select(run, `${view(names, "exclusive", keys)} UNION ALL ${view(names, "shared", `${keys} AND ${owners}`)}`);
+}
+
+/** All live shared leases of the claims' keys. */
+export function readHolders(run: Run, names: Tables, claims: readonly Claim[]): Promise<Lease[]> {
+  return select(run, view(names, "shared", `lock_key IN (${list(claims.map(({ key }) => key))})`));
+}
+
+/** The live leases of one key, oldest grant first. */
+export async function inspectKey(run: Run, names: Tables, key: string): Promise<Holder[]> {
+  const where = `lock_key = ${bytes(key)}`;
+  const found = await select(run, `${view(names, "exclusive", where)} UNION ALL ${view(names, "shared", where)}`);
+  return found.sort((a, b) => (a.token < b.token ? -1 : 1)).map(({ key: _, ...holder }) => holder);
+}
+
+/** Live leases whose keys start with `prefix`, one mode after the other, in pages that each are one statement. */
+export async function* listLeases(ask: (work: (run: Run) => Promise<Lease[]>) => Promise<Lease[]>, names: Tables, prefix: string) {
+  const start = Buffer.from(prefix);
+  // The first bytes after all that start so: the last byte of UTF-8 is never 255.
+  const end = Buffer.from(start);
+  if (end.length > 0) end.writeUInt8(end.readUInt8(end.length - 1) + 1, end.length - 1);
+  const within = start.length === 0 ? "TRUE" : `lock_key >= ${bytes(start)} AND lock_key < ${bytes(end)}`;
+  for (const mode of ["exclusive", "shared"] as const) {
+    let after = "TRUE";
+    for (;;) {
+      const page = await ask((run) =>
+        select(run, `${view(names, mode, `${within} AND ${after}`)} ORDER BY lock_key, token LIMIT ${pageSize}`),
+      );
+      yield* page;
+      const last = page.at(-1);
+      if (last === undefined || page.length < pageSize) break;
+      after = `lock_key >= ${bytes(last.key)} AND (lock_key > ${bytes(last.key)} OR lock_key = ${bytes(last.key)} AND token > ${last.token})`;
+    }
+  }
+}
+
+function view(names: Tables, mode: "exclusive" | "shared", where: string): string {
+  return (
+    `SELECT '${mode}', lock_key, owner, token, ${between(now, "expires_at")} remaining, ${between("created_at", now)}, metadata ` +
+    `FROM ${mode === "exclusive" ? names.leases : names.holders} FORCE INDEX (PRIMARY) WHERE ${where} AND expires_at > ${now}`
+  );
+}
+
+async function select(run: Run, sql: string): Promise<Lease[]> {
+  const { rows } = await run(sql);
+  return rows.map(toLease);
+}
+
+function toLease([
+  mode = null,
+  key = null,
+  owner = null,
+  token = null,
+  remaining = null,
+  held = null,
+  metadata = null,
+]: readonly Cell[]): Lease {
+  return {
+    key: String(key),
+    owner: String(owner),
+    token: BigInt(String(token)),
+    mode: String(mode) === "shared" ? "shared" : "exclusive",
+    // Between the condition and this column the clock moved on.
+    remainingMs: Math.max(Number(remaining) / 1_000, 0),
+    heldMs: Math.max(Number(held) / 1_000, 0),
+    ...(metadata === null ? {} : { metadata: String(metadata) }),
+  };
+}
