@@ -90,18 +90,23 @@ export function* extend(desk: Desk, claim: ExtendClaim): Program<boolean> {
 
 export function* release({ records, held, places }: Desk, claim: ReleaseClaim): Program<boolean> {
   const known = held.get(claim);
-  const [exclusive, shared] = [records.of(claim, "exclusive"), records.of(claim, "shared")];
   held.delete(claim);
-  if (claim.token === undefined) {
+  const token = claim.token?.toString();
+  const ending = (key: Buffer, created: string, failure: RequestOp[]) => ({
+    compare: [createdAt(key, created)],
+    success: [remove({ key })],
+    failure,
+  });
+  if (token !== undefined && known?.created === token) return (yield* decide(ending(records.of(claim, known.mode), token, []))).succeeded;
+
+  const [exclusive, shared] = [records.of(claim, "exclusive"), records.of(claim, "shared")];
+  if (token === undefined) {
     places.delete(claim);
     const queued = records.strategy === "mutex" ? [remove({ key: records.place(claim) })] : [];
     const { responses } = yield* decide({ compare: [], success: [remove({ key: exclusive }), remove({ key: shared }), ...queued] });
     return deletedOf(responses.slice(0, 2)) > 0;
   }
-  const token = claim.token.toString();
-  const ending = (key: Buffer, failure: RequestOp[]) => ({ compare: [createdAt(key, token)], success: [remove({ key })], failure });
-  if (known?.created === token) return (yield* decide(ending(known.mode === "exclusive" ? exclusive : shared, []))).succeeded;
-  const { succeeded, responses } = yield* decide(ending(exclusive, [{ request_txn: ending(shared, []) }]));
+  const { succeeded, responses } = yield* decide(ending(exclusive, token, [{ request_txn: ending(shared, token, []) }]));
   return succeeded || responses[0]?.response_txn?.succeeded === true;
 }
 

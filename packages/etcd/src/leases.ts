@@ -44,8 +44,6 @@ export class Leases {
   readonly #current = new Map<number, Lease>();
   /** Leases of others (and old ones of our own), for hints. */
   readonly #seen = new Map<string, Seen>();
-  /** The longest TTL ever asked of the server here. */
-  longestMs = 0;
 
   constructor(members: Members) {
     this.#members = members;
@@ -71,7 +69,6 @@ export class Leases {
     );
     const givenMs = Number(TTL) * 1_000;
     const lease = { id: ID, ttlMs: givenMs - windowSeconds * 1_000, grantedAt, endsAt: grantedAt + givenMs };
-    this.longestMs = Math.max(this.longestMs, givenMs);
     if (this.#current.size >= 256) this.#drop(attempt.clock.now());
     this.#current.set(seconds, lease);
     return lease;

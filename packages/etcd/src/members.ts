@@ -79,12 +79,13 @@ export class Members {
       let failure: Failure | undefined;
       let waiting = false;
       for (let untried = this.#hosts.length; untried > 0; untried -= 1) {
+        const body = await payload();
         const member = this.#preferred;
         const host = this.#hosts[member] as Host;
         const shareMs = attempt.leftMs / untried;
         if (shareMs < 1) break;
         try {
-          return await this.#ask<T>(host, service, method, await payload(), shareMs);
+          return await this.#ask<T>(host, service, method, body, shareMs);
         } catch (error) {
           failure = failureOf(error, nameOf(host));
           if (failure.applied === "unknown") lost?.();

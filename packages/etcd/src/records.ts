@@ -27,6 +27,9 @@ export interface Parsed {
 export class Records {
   readonly #prefix: Buffer;
   readonly strategy: Strategy;
+  /** The last key and its base: a claim asks for several names in a row. */
+  #key = "";
+  #bytes = Buffer.alloc(0);
 
   constructor(prefix: string, strategy: Strategy) {
     this.#prefix = Buffer.from(prefix);
@@ -98,7 +101,11 @@ export class Records {
   }
 
   #base(key: string): Buffer {
-    return Buffer.concat([this.#prefix, Buffer.from(key), separator]);
+    if (key !== this.#key) {
+      this.#key = key;
+      this.#bytes = Buffer.concat([this.#prefix, Buffer.from(key), separator]);
+    }
+    return this.#bytes;
   }
 
   #span(key: string, from: string): Range {

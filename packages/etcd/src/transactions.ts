@@ -12,7 +12,7 @@ import { Failure } from "./failures.js";
 import type { Lease, Leases } from "./leases.js";
 import type { Members } from "./members.js";
 import type { Decision } from "./program.js";
-import { firstOf, modifiedAt, put, type RequestOp, type ResponseOp, read, type TxnResponse } from "./wire.js";
+import { modifiedAt, put, type RangeResponse, type RequestOp, type ResponseOp, type TxnResponse } from "./wire.js";
 
 export interface Reply {
   readonly succeeded: boolean;
@@ -34,6 +34,8 @@ export class Transactions {
   /** How many tries got no answer, and how many of those the fence has shut out. */
   #lost = 0;
   #fenced = 0;
+  /** The longest TTL of a lease that a claim was sent with. */
+  #longestMs = 0;
 
   constructor(members: Members, leases: Leases, fenceKey: Buffer) {
     this.#members = members;
@@ -59,7 +61,11 @@ export class Transactions {
   async #send(decisions: readonly Decision[], attempt: Attempt): Promise<Reply[]> {
     for (let deadLeases = 0; ; ) {
       const leases: (Lease | undefined)[] = [];
-      for (const { ttlMs } of decisions) leases.push(ttlMs === undefined ? undefined : await this.#leases.take(ttlMs, attempt));
+      for (const { ttlMs } of decisions) {
+        const lease = ttlMs === undefined ? undefined : await this.#leases.take(ttlMs, attempt);
+        if (lease !== undefined) this.#longestMs = Math.max(this.#longestMs, lease.endsAt - lease.grantedAt);
+        leases.push(lease);
+      }
       const nested = decisions.map((decision, index): RequestOp => ({ request_txn: decision.build(leases[index]) }));
 
       let shutsOut = 0;
@@ -73,7 +79,6 @@ export class Transactions {
             return {
               compare: [modifiedAt(this.#fenceKey, this.#fence)],
               success: shutsOut > this.#fenced ? [...nested, await this.#moveFence(attempt)] : nested,
-              failure: [read({ key: this.#fenceKey })],
             };
           },
           attempt,
@@ -92,7 +97,8 @@ export class Transactions {
       }
       if (!response.succeeded) {
         // The fence was moved by a call that overtook this one, or its lease has ended. Nothing was applied.
-        this.#fence = firstOf(response.responses, 0)?.mod_revision ?? "0";
+        const { kvs } = await this.#members.call<RangeResponse>("KV", "range", () => ({ key: this.#fenceKey }), attempt);
+        this.#fence = kvs[0]?.mod_revision ?? "0";
         continue;
       }
       const { revision } = response.header;
@@ -109,7 +115,7 @@ export class Transactions {
 
   /** The fence needs to stand only as long as a lease that an abandoned claim could use. */
   async #moveFence(attempt: Attempt): Promise<RequestOp> {
-    const lease = await this.#leases.take(this.#leases.longestMs + fenceMarginMs, attempt);
+    const lease = await this.#leases.take(this.#longestMs + fenceMarginMs, attempt);
     return put(this.#fenceKey, Buffer.alloc(0), lease.id);
   }
 }

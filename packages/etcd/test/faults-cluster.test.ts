@@ -24,8 +24,12 @@ const healthy = () =>
     30_000,
   );
 
-async function withDrivers(count: number, body: (...drivers: LockDriver[]) => Promise<void>): Promise<void> {
-  const drivers = Array.from({ length: count }, () => etcdDriver({ connection: { hosts: [...cluster.hosts] } }));
+async function withDrivers(
+  count: number,
+  body: (...drivers: LockDriver[]) => Promise<void>,
+  strategy: "txn" | "mutex" = "txn",
+): Promise<void> {
+  const drivers = Array.from({ length: count }, () => etcdDriver({ connection: { hosts: [...cluster.hosts] }, strategy }));
   try {
     await body(...drivers);
   } finally {
@@ -34,33 +38,41 @@ async function withDrivers(count: number, body: (...drivers: LockDriver[]) => Pr
 }
 
 describe("a leader that dies", () => {
-  it("costs none of 200 contended acquisitions, and never lets two in", async () => {
-    await withDrivers(2, async (...drivers) => {
-      const providers = drivers.map((driver) => createLockProvider(driver, { ttlMs: 20_000, waitMs: 60_000, handOff: { max: 1 } }));
-      const key = unique("key");
-      let inside = 0;
-      let entered = 0;
-      let lastToken = 0n;
-      const { leader } = await roles(cluster);
-      const work = async (index: number) => {
-        await (providers[index % 2] as (typeof providers)[0]).withLock(key, async (lock) => {
-          inside += 1;
-          assert.equal(inside, 1, "two are inside");
-          assert.ok(lock.token > lastToken, `token ${lock.token} follows ${lastToken}`);
-          lastToken = lock.token;
-          entered += 1;
-          if (entered === 60) await leader.kill();
-          await new Promise((resolve) => setImmediate(resolve));
-          inside -= 1;
-        });
-      };
-      await Promise.all(Array.from({ length: 200 }, (_, index) => work(index)));
-      expect(entered).toBe(200);
-      await leader.restart();
-      for (const provider of providers) await provider.close();
-      await healthy();
-    });
-  }, 60_000);
+  it.each(["txn", "mutex"] as const)(
+    "costs none of 200 contended acquisitions, and never lets two in, with strategy %s",
+    async (strategy) => {
+      await withDrivers(
+        2,
+        async (...drivers) => {
+          const providers = drivers.map((driver) => createLockProvider(driver, { ttlMs: 20_000, waitMs: 60_000, handOff: { max: 1 } }));
+          const key = unique("key");
+          let inside = 0;
+          let entered = 0;
+          let lastToken = 0n;
+          const { leader } = await roles(cluster);
+          const work = async (index: number) => {
+            await (providers[index % 2] as (typeof providers)[0]).withLock(key, async (lock) => {
+              inside += 1;
+              assert.equal(inside, 1, "two are inside");
+              assert.ok(lock.token > lastToken, `token ${lock.token} follows ${lastToken}`);
+              lastToken = lock.token;
+              entered += 1;
+              if (entered === 60) await leader.kill();
+              await new Promise((resolve) => setImmediate(resolve));
+              inside -= 1;
+            });
+          };
+          await Promise.all(Array.from({ length: 200 }, (_, index) => work(index)));
+          expect(entered).toBe(200);
+          await leader.restart();
+          for (const provider of providers) await provider.close();
+          await healthy();
+        },
+        strategy,
+      );
+    },
+    60_000,
+  );
 
   it("is survived within one attempt", async () => {
     await withDrivers(1, async (driver) => {
