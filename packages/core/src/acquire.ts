@@ -135,7 +135,7 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
     const now = this.#engine.clock.now();
     this.#settle();
     this.#cleanUp(now);
-    this.#finish(lease.handle(now), now, false);
+    this.#finish(lease.join(this.spec, now), now, false);
   }
 
   /** Ends with "held by another". */

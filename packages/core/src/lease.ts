@@ -7,7 +7,7 @@ import type { Holder, Outcome } from "./driver.js";
 import type { Engine } from "./engine.js";
 import { isDriverError, LockBackendError, type LossReason } from "./errors.js";
 import type { Gate } from "./gate.js";
-import { LockHandle } from "./lock.js";
+import { LockHandle, ownerOf } from "./lock.js";
 import { fieldsOf } from "./logger.js";
 import type { AcquireSpec } from "./options.js";
 import { lateRenewal, nextRenewal, renew } from "./renewer.js";
@@ -56,6 +56,11 @@ export class Lease implements Entry {
   renewEveryMs: number | undefined;
   renewTimeoutMs: number;
   renewing = false;
+  /** Renewals and refreshes without an answer yet, and the longer ones that wait for it. */
+  unanswered = 0;
+  whenAnswered: ((now: number) => void)[] | undefined;
+  /** Until when a renewal without an answer may still be delivered. */
+  unsureUntil = Number.NEGATIVE_INFINITY;
   atRisk = false;
   /** How often it was handed on inside the process. */
   handOffs = 0;
@@ -80,7 +85,7 @@ export class Lease implements Entry {
     this.heldLongAt = grant.now + engine.spec.heldLongMs;
     this.autoRenew = spec.autoRenew;
     this.renewEveryMs = undefined;
-    this.renewTimeoutMs = spec.attemptTimeoutMs;
+    this.renewTimeoutMs = this.#renewTimeoutMs(spec);
     this.#ghostUntil = grant.ghostUntil;
     this.renewAt = nextRenewal(this, grant.sentAt);
     this.reschedule();
@@ -94,6 +99,16 @@ export class Lease implements Entry {
     return handle;
   }
 
+  /** A further hold of the same owner. When it is the first to want renewal, that begins now: the lease may be near its end. */
+  join(spec: AcquireSpec, now: number): LockHandle {
+    if (spec.autoRenew && !this.autoRenew) {
+      this.autoRenew = true;
+      this.renewAt = now;
+      this.reschedule();
+    }
+    return this.handle(now);
+  }
+
   /** The next holder takes the lease over as it stands. */
   handOn(spec: AcquireSpec, now: number): LockHandle {
     this.handOffs++;
@@ -102,9 +117,14 @@ export class Lease implements Entry {
     this.heldLongAt = now + this.engine.spec.heldLongMs;
     this.autoRenew = spec.autoRenew;
     this.renewEveryMs = undefined;
-    this.renewTimeoutMs = spec.attemptTimeoutMs;
+    this.renewTimeoutMs = this.#renewTimeoutMs(spec);
     if (this.#nextEventAt() !== this.at) this.reschedule();
     return this.handle(now);
+  }
+
+  /** One that gets no answer must leave time for another. */
+  #renewTimeoutMs(spec: AcquireSpec): number {
+    return Math.min(spec.attemptTimeoutMs, this.ttlMs / 3);
   }
 
   /** Whether it is held at this moment. An end that no timer could tell of yet is told here: what is lost never comes back. */
@@ -144,7 +164,7 @@ export class Lease implements Entry {
     if (maxHoldMs !== undefined) this.maxHoldAt = now + maxHoldMs;
     this.renewAt = nextRenewal(this, now);
     if (intervalMs !== undefined && intervalMs >= this.ttlMs)
-      logger?.warn({ ...fieldsOf(this.key, this.owner), interval_ms: intervalMs, ttl_ms: this.ttlMs }, lateRenewal);
+      logger?.warn({ ...fieldsOf(this.key, this.publicOwner), interval_ms: intervalMs, ttl_ms: this.ttlMs }, lateRenewal);
     this.reschedule();
   }
 
@@ -160,7 +180,10 @@ export class Lease implements Entry {
   #tellHeldLong(now: number): void {
     const heldMs = now - this.heldLongAt + this.engine.spec.heldLongMs;
     this.heldLongAt = Number.POSITIVE_INFINITY;
-    this.engine.logger?.warn({ ...fieldsOf(this.key, this.owner, this.publicToken), held_ms: Math.round(heldMs) }, "lock held for long");
+    this.engine.logger?.warn(
+      { ...fieldsOf(this.key, this.publicOwner, this.publicToken), held_ms: Math.round(heldMs) },
+      "lock held for long",
+    );
     this.engine.events.emit("held-long", { ...this.describe(), heldMs });
   }
 
@@ -190,7 +213,7 @@ export class Lease implements Entry {
     if (reason !== "leaked") this.#undoGhost(engine.clock.now());
     this.#end();
     for (const handle of handles) handle.onLost(reason);
-    engine.logger?.warn({ ...fieldsOf(this.key, this.owner, this.publicToken), reason }, "lock lost");
+    engine.logger?.warn({ ...fieldsOf(this.key, this.publicOwner, this.publicToken), reason }, "lock lost");
     engine.events.emit("lost", told);
   }
 
@@ -217,7 +240,7 @@ export class Lease implements Entry {
   /** The server has answered the release. */
   released(now: number): void {
     const { engine } = this;
-    engine.logger?.info(fieldsOf(this.key, this.owner, this.publicToken), "lock released");
+    engine.logger?.info(fieldsOf(this.key, this.publicOwner, this.publicToken), "lock released");
     this.#undoGhost(now);
     this.#end();
   }
@@ -240,13 +263,18 @@ export class Lease implements Entry {
     this.#undo({ until: this.engine.clock.now() + ghostWindowMs(this.ttlMs), untilAnswered: true, token: this.token });
   }
 
+  /** The owner that people see: the present holder. */
+  get publicOwner(): string {
+    return ownerOf(this, this.handOffs);
+  }
+
   /** The token of the present holder. */
   get publicToken(): bigint {
     return publicToken(this.token, this.handOffs);
   }
 
   describe(): { key: string; owner: string; token: string } {
-    return { key: this.key, owner: this.owner, token: String(this.publicToken) };
+    return { key: this.key, owner: this.publicOwner, token: String(this.publicToken) };
   }
 
   /** As `inspect` would show it. */

@@ -7,6 +7,7 @@ import type { Outcome } from "./driver.js";
 import { isDriverError, LockBackendError, LockNotHeldError } from "./errors.js";
 import type { Lease } from "./lease.js";
 import { fieldsOf } from "./logger.js";
+import { ghostWindowMs } from "./validity.js";
 
 /** A warning: such a rhythm renews too late. */
 export const lateRenewal = "the renewal interval is not below the TTL";
@@ -19,7 +20,8 @@ const longestRetryMs = 1_000;
 /** A third of the TTL after the last success, or, for a lease that was refreshed to live longer, when two thirds of its TTL remain. */
 export function nextRenewal(lease: Lease, renewedAt: number): number {
   if (lease.renewEveryMs !== undefined) return renewedAt + lease.renewEveryMs;
-  const wanted = Math.max(renewedAt + lease.ttlMs / 3, lease.deadline - (lease.ttlMs * 2) / 3);
+  const third = renewedAt + lease.ttlMs / 3;
+  const wanted = renewedAt < lease.unsureUntil ? third : Math.max(third, lease.deadline - (lease.ttlMs * 2) / 3);
   const step = lease.ttlMs / meetingPoints;
   return Math.floor(wanted / step) * step;
 }
@@ -27,12 +29,14 @@ export function nextRenewal(lease: Lease, renewedAt: number): number {
 /** Sends one renewal. Nothing is sent once the release has begun: the lease is then no longer `held`. */
 export function renew(lease: Lease, now: number): void {
   lease.renewing = true;
-  submit(lease, lease.ttlMs, now, {
+  // What was refreshed to live longer is asked for again: an older renewal that came late may have cut it back (R8).
+  const ttlMs = Math.max(lease.ttlMs, Math.ceil(lease.deadline - now));
+  submit(lease, ttlMs, now, {
     onOutcome(outcome, sentAt, answeredAt) {
       lease.renewing = false;
       // Released or lost meanwhile: the answer concerns nobody.
       if (!lease.isHeldAt(answeredAt)) return;
-      if (outcome === true) lease.extended(sentAt, lease.ttlMs);
+      if (outcome === true) lease.extended(sentAt, ttlMs);
       else if (outcome === false) lease.lose("refused");
       else retryLater(lease, outcome, answeredAt);
     },
@@ -46,12 +50,7 @@ export function renew(lease: Lease, now: number): void {
  */
 export function refresh(lease: Lease, ttlMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    const now = lease.engine.clock.now();
-    if (!lease.isHeldAt(now)) {
-      reject(new LockNotHeldError(lease.key, "it was released or lost"));
-      return;
-    }
-    submit(lease, ttlMs, now, {
+    const receiver: Receiver<boolean> = {
       onOutcome(outcome, sentAt, answeredAt) {
         if (isDriverError(outcome)) {
           reject(new LockBackendError(lease.engine.driver.name, "refresh", outcome, lease.key));
@@ -64,14 +63,33 @@ export function refresh(lease: Lease, ttlMs: number): Promise<void> {
         if (lease.state === "held") resolve();
         else reject(new LockNotHeldError(lease.key, outcome ? "it was released or lost meanwhile" : "the backend says its lease is over"));
       },
-    });
+    };
+    const send = (now: number) => {
+      if (lease.isHeldAt(now)) submit(lease, ttlMs, now, receiver);
+      else reject(new LockNotHeldError(lease.key, "it was released or lost"));
+    };
+    // A renewal that arrives after a longer one would cut that back (R8): the longer one goes out when the others are answered.
+    if (ttlMs > lease.longestMs && lease.unanswered > 0) {
+      lease.whenAnswered ??= [];
+      lease.whenAnswered.push(send);
+    } else send(lease.engine.clock.now());
   });
 }
 
 function submit(lease: Lease, ttlMs: number, now: number, receiver: Receiver<boolean>): void {
   const { engine, key, owner, token } = lease;
   const longestMs = Math.max(lease.longestMs, ttlMs);
-  engine.renewals.submit({ key, owner, token, ttlMs, longestMs }, lease.renewTimeoutMs, receiver, now);
+  const answered: Receiver<boolean> = {
+    onOutcome(outcome, sentAt, answeredAt) {
+      lease.unanswered--;
+      if (isDriverError(outcome) && outcome.applied === "unknown") lease.unsureUntil = answeredAt + ghostWindowMs(lease.ttlMs);
+      receiver.onOutcome(outcome, sentAt, answeredAt);
+      while (lease.unanswered === 0 && lease.whenAnswered !== undefined && lease.whenAnswered.length > 0)
+        lease.whenAnswered.shift()?.(answeredAt);
+    },
+  };
+  lease.unanswered++;
+  engine.renewals.submit({ key, owner, token, ttlMs, longestMs }, lease.renewTimeoutMs, answered, now);
 }
 
 /** No answer is no loss yet: the deadline decides. Until then it is tried again, more often as the end comes nearer. */
@@ -81,7 +99,7 @@ function retryLater(lease: Lease, cause: Outcome<boolean>, now: number): void {
   if (!lease.atRisk) {
     lease.atRisk = true;
     lease.engine.logger?.warn(
-      { ...fieldsOf(lease.key, lease.owner, lease.publicToken), remaining_ms: remainingMs, err: cause },
+      { ...fieldsOf(lease.key, lease.publicOwner, lease.publicToken), remaining_ms: remainingMs, err: cause },
       "lock at risk",
     );
     lease.engine.events.emit("at-risk", { ...lease.describe(), remainingMs, cause });

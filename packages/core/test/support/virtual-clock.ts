@@ -44,6 +44,11 @@ export class VirtualClock implements Clock {
     return vital;
   }
 
+  /** For what runs while the test moves the clock: resolves `ms` later. */
+  sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => this.setTimer(resolve, ms, true));
+  }
+
   /** Lets everything settle that needs no time. */
   settle(): Promise<void> {
     return new Promise((resolve) => setImmediate(resolve));
