@@ -15,6 +15,8 @@ export interface Receiver<R> {
 
 export interface BatcherOptions<C extends Claim, R> {
   send(claims: readonly C[], call: Call): Promise<readonly Outcome<R>[]>;
+  /** Answers one claim at once, where the driver can: then there is nothing to group, to time, or to wait for. */
+  decide: ((claim: C) => Outcome<R>) | undefined;
   /** Whether one answer has the form of an answer: what comes back from a server is not trusted. */
   isAnswer(value: unknown): value is R;
   /** What may stand only once in a batch (R10). */
@@ -47,7 +49,11 @@ export class Batcher<C extends Claim, R> {
    * @param now the engine's clock has just said so.
    */
   submit(claim: C, timeoutMs: number, receiver: Receiver<R>, now: number): void {
-    const { laneOf } = this.#options;
+    const { laneOf, decide } = this.#options;
+    if (decide !== undefined) {
+      receiver.onOutcome(this.#decide(decide, claim), now, now);
+      return;
+    }
     const id = laneOf === undefined ? timeoutMs : `${timeoutMs} ${laneOf(claim.key)}`;
     let lane = this.#lanes.get(id);
     if (lane === undefined) {
@@ -56,6 +62,14 @@ export class Batcher<C extends Claim, R> {
       this.#lanes.set(id, lane);
     }
     lane.add(claim, receiver, now);
+  }
+
+  #decide(decide: (claim: C) => Outcome<R>, claim: C): Outcome<R> {
+    try {
+      return checked(decide(claim), this.#options);
+    } catch (error) {
+      return unknownFrom(error);
+    }
   }
 
   /** The usual time of a call, in ms: the moving average of the lane that answered last. */
@@ -235,12 +249,7 @@ class Flight<C extends Claim, R> implements Entry {
     }
     const now = this.#end();
     for (let i = 0; i < outcomes.length; i++) {
-      const outcome = outcomes[i] as Outcome<R>;
-      const sound = this.#options.isAnswer(outcome) || isDriverError(outcome);
-      const told = sound
-        ? outcome
-        : driverError("the driver's answer is malformed", { applied: "unknown", retryable: true, cause: outcome });
-      (this.#receivers[i] as Receiver<R>).onOutcome(told, this.#sentAt, now);
+      (this.#receivers[i] as Receiver<R>).onOutcome(checked(outcomes[i], this.#options), this.#sentAt, now);
     }
   }
 
@@ -258,6 +267,12 @@ class Flight<C extends Claim, R> implements Entry {
     this.#lane.landed(this.#sentAt, now);
     return now;
   }
+}
+
+/** What has not the form of an answer may hide any: it is unknown what was applied. */
+function checked<R>(outcome: unknown, { isAnswer }: { isAnswer(value: unknown): value is R }): Outcome<R> {
+  if (isAnswer(outcome) || isDriverError(outcome)) return outcome;
+  return driverError("the driver's answer is malformed", { applied: "unknown", retryable: true, cause: outcome });
 }
 
 /** A throw means unknown for every claim (R2). */

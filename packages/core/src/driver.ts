@@ -39,6 +39,8 @@ export interface LockDriver {
   extend(claims: readonly ExtendClaim[], call: Call): Promise<readonly Outcome<boolean>[]>;
   /** Ends leases, and gives up queue places (R9, R10, R13). */
   release(claims: readonly ReleaseClaim[], call: Call): Promise<readonly Outcome<boolean>[]>;
+  /** The same decisions for one claim, without a promise: for drivers that need no I/O. Core then neither batches nor waits. */
+  readonly immediate?: ImmediateDecisions;
   /** The live holders of a key, oldest grant first; empty when it is free (R12). */
   inspect(key: string, call: Call): Promise<readonly Holder[]>;
   /** Every live lease whose key starts with `prefix`, in no particular order (R12). */
@@ -57,6 +59,13 @@ export interface LockDriver {
   ping(call: Call): Promise<void>;
   /** Closes only what the driver opened itself; never rejects because the server is away. */
   close(): Promise<void>;
+}
+
+/** See `LockDriver.immediate`; the same rules. */
+export interface ImmediateDecisions {
+  acquire(claim: AcquireClaim): Outcome<AcquireResult>;
+  extend(claim: ExtendClaim): Outcome<boolean>;
+  release(claim: ReleaseClaim): Outcome<boolean>;
 }
 
 export interface DriverCapabilities {

@@ -46,6 +46,7 @@ export function createEngine(driver: LockDriver, spec: ProviderSpec, instanceId:
     if (logger === undefined) process.emitWarning(error instanceof Error ? error : String(error));
     else logger.error({ component: "dlock", err: error }, `could not ${doing}`);
   });
+  const { immediate } = driver;
   const { maxBatch } = driver.capabilities;
   const laneOf = driver.laneOf?.bind(driver);
   const shared = { laneOf, maxBatch, clock, schedule };
@@ -62,6 +63,7 @@ export function createEngine(driver: LockDriver, spec: ProviderSpec, instanceId:
     acquires: new Batcher({
       ...shared,
       send: (claims, call) => driver.acquire(claims, call),
+      decide: immediate && ((claim) => immediate.acquire(claim)),
       isAnswer: isAcquireResult,
       unique: "key",
       keepsAlive: true,
@@ -69,6 +71,7 @@ export function createEngine(driver: LockDriver, spec: ProviderSpec, instanceId:
     renewals: new Batcher<ExtendClaim, boolean>({
       ...shared,
       send: (claims, call) => driver.extend(claims, call),
+      decide: immediate && ((claim) => immediate.extend(claim)),
       isAnswer: isBoolean,
       unique: "key and owner",
       keepsAlive: false,
@@ -76,6 +79,7 @@ export function createEngine(driver: LockDriver, spec: ProviderSpec, instanceId:
     releases: new Batcher<ReleaseClaim, boolean>({
       ...shared,
       send: (claims, call) => driver.release(claims, call),
+      decide: immediate && ((claim) => immediate.release(claim)),
       isAnswer: isBoolean,
       unique: "key and owner",
       keepsAlive: true,

@@ -89,6 +89,7 @@ export class Gate implements Entry {
   #rivalAt = Number.NEGATIVE_INFINITY;
   #pausedAt = Number.NEGATIVE_INFINITY;
   #turnIsOver = false;
+  #advancing = false;
 
   constructor(engine: Engine, key: string, gates: Map<string, Gate>, id: string, ofOneOwner: boolean) {
     this.#engine = engine;
@@ -226,11 +227,15 @@ export class Gate implements Entry {
 
   /** Lets go on whoever may, and drops the gate when there is nothing left. */
   #advance(): void {
+    // A driver that answers at once brings us back here before the first turn is over: that one goes on.
+    if (this.#advancing) return;
+    this.#advancing = true;
     for (let next = this.#first; next !== undefined && this.#mayContend(next.spec); next = this.#first) {
       const now = this.#engine.clock.now();
       this.#take(next);
       this.#contend(next, now);
     }
+    this.#advancing = false;
     if (this.#first !== undefined || this.#contending.length > 0) return;
     this.#stopWatch();
     if (this.#leases === undefined) {

@@ -14,6 +14,7 @@ export type {
   DriverError,
   ExtendClaim,
   Holder,
+  ImmediateDecisions,
   LockDriver,
   LockRecord,
   Outcome,

@@ -40,6 +40,11 @@ export function memoryDriver(options: MemoryDriverOptions = {}): LockDriver {
       const now = clock.now();
       return Promise.resolve(claims.map((claim) => store.release(claim, now)));
     },
+    immediate: {
+      acquire: (claim) => store.acquire(claim, clock.now()),
+      extend: (claim) => store.extend(claim, clock.now()),
+      release: (claim) => store.release(claim, clock.now()),
+    },
     inspect(key) {
       return Promise.resolve(store.inspect(key, clock.now()));
     },
