@@ -1,1 +1,5 @@
-export { default } from "../../vitest.shared.ts";
+import { mergeConfig } from "vitest/config";
+import shared from "../../vitest.shared.ts";
+
+// The tests run the built demo, whose workers are processes.
+export default mergeConfig(shared, { test: { globalSetup: "test/support/build.ts" } });

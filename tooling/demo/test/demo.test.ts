@@ -1,0 +1,102 @@
+/** The main job as people run it: with the fence nothing is posted twice, without it something is. */
+import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { readExecutions } from "../src/executions.ts";
+import { generateExecutions, toJsonLines } from "../src/generate.ts";
+import { readHistories } from "../src/history.ts";
+import { Ledger, type Posting } from "../src/ledger.ts";
+import { filesIn } from "../src/options.ts";
+
+const main = fileURLToPath(new URL("../dist/main.js", import.meta.url));
+const input = fileURLToPath(new URL("../executions.jsonl", import.meta.url));
+/** A run takes a few seconds; this is for machines that have much else to do. */
+const timeout = 90_000;
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "dlock-demo-test-"));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+function demo(...args: string[]): Promise<{ exitCode: number; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    const child = execFile(process.execPath, [main, ...args], (_, stdout, stderr) =>
+      resolve({ exitCode: child.exitCode ?? -1, stdout, stderr }),
+    );
+  });
+}
+
+/** What the demo left in `--dir`, counted here and not by the demo. */
+function leftIn(dir: string): { postings: Posting[]; events: (name: string) => { id?: string }[] } {
+  const ledger = new Ledger(filesIn(dir).ledger, false);
+  const postings = ledger.postings();
+  ledger.close();
+  const all = [...readHistories(filesIn(dir).histories).values()].flat();
+  return { postings, events: (name) => all.filter(({ event }) => event === name) };
+}
+
+describe("the main job", () => {
+  test("posts every execution exactly once, although one worker is killed and one oversleeps", { timeout }, async () => {
+    const { exitCode, stdout, stderr } = await demo("--dir", folder);
+    expect(stdout + stderr).toMatch(/\nPASS\n$/);
+    expect(exitCode).toBe(0);
+    const { postings, events } = leftIn(folder);
+    const byId = (a: { id: string }, b: { id: string }) => (a.id < b.id ? -1 : 1);
+    const expected = readExecutions(input).map(({ id, amount }) => ({ id, amount }));
+    expect(postings.map(({ id, amount }) => ({ id, amount })).sort(byId)).toEqual(expected.sort(byId));
+    for (const accident of ["killed", "stopped", "continued"]) expect(events(accident)).toHaveLength(1);
+    expect(events("refused").length).toBeGreaterThanOrEqual(1);
+  });
+
+  test("posts an execution twice without the fence, and says so", { timeout }, async () => {
+    const { exitCode, stdout } = await demo("--dir", folder, "--no-fence");
+    expect(exitCode).toBe(1);
+    const { postings, events } = leftIn(folder);
+    const ids = postings.map(({ id }) => id);
+    const twice = ids.filter((id, index) => ids.indexOf(id) !== index);
+    expect(twice.length).toBeGreaterThanOrEqual(1);
+    expect(stdout).toContain(`FAIL: posted twice: ${twice.join(", ")}, which the fence would have prevented`);
+    expect(new Set(ids).size).toBe(readExecutions(input).length);
+    expect(events("refused")).toEqual([]);
+  });
+
+  test("takes an input of one execution and two workers, and both accidents happen to it", { timeout }, async () => {
+    const file = join(folder, "one.jsonl");
+    writeFileSync(file, toJsonLines(generateExecutions(1)));
+    const { exitCode, stdout } = await demo("--input", file, "--workers", "2");
+    expect(stdout).toMatch(/takeovers +2\nrefused stale writes +1\n/);
+    expect(stdout).toMatch(/\n(w[12]) +\|.*X.*\|\n\1' +\|/);
+    expect(exitCode).toBe(0);
+  });
+
+  test.each([
+    ["memory:, whose locks no other process sees", ["--url", "memory:"], "runs several"],
+    ["one worker, whom nobody could relieve", ["--workers", "1"], "from 2 to 32"],
+    ["an unknown option", ["--fast"], "--fast"],
+    ["an input that is not there", ["--input", "no-such-file"], "no-such-file"],
+  ])("refuses %s", async (_, args, message) => {
+    const { exitCode, stdout, stderr } = await demo(...args);
+    expect(exitCode).toBe(1);
+    expect(stdout).toBe("");
+    expect(stderr).toMatch(new RegExp(`^demo: .*(${message})`));
+  });
+
+  test.each([
+    ["a line that is no JSON", "{\n", ":1: "],
+    ["a line that is no execution", '\n{"id":"a","template":"t","workMs":1}\n', ":2: an execution is"],
+    ["an id that is there twice", toJsonLines([...generateExecutions(1), ...generateExecutions(1)]), ":2: the id exec-0001 is there twice"],
+    ["no lines", "", " holds no executions"],
+  ])("refuses an input with %s", (_, text, message) => {
+    const file = join(folder, "input.jsonl");
+    writeFileSync(file, text);
+    expect(() => readExecutions(file)).toThrow(file + message);
+  });
+
+  test("comes with the 300 executions that the generator makes", () => {
+    expect(readFileSync(input, "utf8")).toBe(toJsonLines(generateExecutions(300)));
+  });
+});
