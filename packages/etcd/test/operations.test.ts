@@ -147,6 +147,19 @@ describe("a server out of space", () => {
   });
 });
 
+describe("a server with a longer election timeout", () => {
+  it("keeps no short TTLs, and the grant says so", async () => {
+    const slow = await startEtcd({ args: ["--heartbeat-interval", "500", "--election-timeout", "5000"] });
+    const locks = etcdDriver({ connection: { hosts: slow.url } });
+    const outcome = await acquire(locks, claim(unique("key"), { ttlMs: 1_000 }));
+    assert.ok(!isDriverError(outcome) && outcome.acquired);
+    // One and a half election timeouts, in whole seconds, less the window of the lease.
+    expect(outcome.ttlMs).toBe(7_000);
+    await locks.close();
+    await slow.stop();
+  }, 40_000);
+});
+
 describe("leases that somebody revokes", () => {
   it("do not stop new claims, and end the locks on them", async () => {
     const wish = claim(unique("key"));
