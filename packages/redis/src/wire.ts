@@ -50,7 +50,8 @@ export class Wire {
     const endsAt = this.#clock.now() + timeoutMs;
     const command = () => new Command(name, args as Argument[], { replyEncoding: "utf8" });
     const { client } = this;
-    if (client.status !== "ready") await this.#ready(timeoutMs);
+    // A stream that has just been cut is still called ready.
+    if (client.status !== "ready" || (!isCluster(client) && !client.stream.writable)) await this.#ready(timeoutMs);
     const left = () => endsAt - this.#clock.now();
     if (!isCluster(client)) return this.#dispatch(client, client, command(), left(), timeoutMs);
     const node = masterOf(client, slot);
@@ -148,7 +149,12 @@ export class Wire {
         else reject(error);
       };
       const ready = () => settle();
-      const failed = (error: unknown) => settle(unreachable(`status ${client.status}`, error));
+      let resets = 0;
+      const failed = (error: unknown) => {
+        // A connection that is closed before its first answer says nothing about why; the next one may. Three are enough.
+        const vague = /\b(EPIPE|ECONNRESET)\b/.test(String(error)) && ++resets < 3;
+        if (!vague) settle(unreachable(`status ${client.status}`, error));
+      };
       const ended = () => settle(unreachable("it was ended", this.#lastError));
       const timer = this.#clock.setTimer(
         () => settle(unreachable(`not ready within ${Math.round(timeoutMs)} ms, status ${client.status}`, this.#lastError)),
