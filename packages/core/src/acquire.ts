@@ -40,7 +40,8 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
   readonly keepsAlive = true;
   readonly key: string;
   readonly spec: AcquireSpec;
-  owner: string;
+  /** Made for the first attempt: who is handed a lease needs none. */
+  #owner: string | undefined;
   state: "queued" | "attempting" | "answered" | "sleeping" | "settled" = "queued";
   /** The place in the gate's queue; the gate's. */
   gate!: Gate;
@@ -77,13 +78,18 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
     this.#engine = engine;
     this.key = key;
     this.spec = spec;
-    this.owner = spec.owner ?? createOwner(engine.instanceId);
+    this.#owner = spec.owner;
     this.#resolve = resolve;
     this.#reject = reject;
     this.startedAt = engine.clock.now();
     this.#deadline = this.startedAt + spec.waitMs;
     engine.stats.waiting++;
     if (spec.signal !== undefined) this.#stopListening = onAbort(spec.signal, () => this.#abort(spec.signal?.reason));
+  }
+
+  get owner(): string {
+    this.#owner ??= createOwner(this.#engine.instanceId);
+    return this.#owner;
   }
 
   /** The gate has put it into its queue. */
@@ -162,7 +168,7 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
     if (now >= sentAt + result.ttlMs - driftMs(result.ttlMs)) {
       // Worthless, and the server may hold it for others still: give it back. A new owner, since that release is under way by the old one.
       this.#undoGrant(result.token, now);
-      this.owner = spec.owner ?? createOwner(this.#engine.instanceId);
+      this.#owner = spec.owner;
       this.#failed(driverError("the grant arrived when its lease was already over", { applied: "no", retryable: true }), now);
       return;
     }
