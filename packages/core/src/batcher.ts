@@ -100,6 +100,8 @@ class Lane<C extends Claim, R> implements Entry {
   /** What waits to be sent: claims, and at the same places who made them. */
   #claims: C[] = [];
   #receivers: Receiver<R>[] = [];
+  /** When they were made: an attempt's time counts from there, sent or not. */
+  #madeAt: number[] = [];
   #inFlight = 0;
   #lastSentAt = 0;
   #flushing = false;
@@ -122,6 +124,7 @@ class Lane<C extends Claim, R> implements Entry {
   add(claim: C, receiver: Receiver<R>, now: number): void {
     this.#claims.push(claim);
     this.#receivers.push(receiver);
+    this.#madeAt.push(now);
     if (this.#flushing) return;
     if (this.#inFlight === 0) this.#flushSoon(now);
     else if (this.slot < 0) this.#options.schedule.set(this, this.#lateAt());
@@ -132,10 +135,13 @@ class Lane<C extends Claim, R> implements Entry {
     if (this.#claims.length > 0 && !this.#flushing) this.#flush(now);
   }
 
-  /** Each further batch that hangs doubles the patience, so a silent server sees few of them, whatever the timeout. */
+  /**
+   * Each further batch that hangs doubles the patience, so a silent server sees few of them, whatever the timeout; but half of an attempt's
+   * time is for the server.
+   */
   #lateAt(): number {
     const patience = Math.min(Math.max(this.usualMs * lateFactor, shortestLateMs), longestLateMs);
-    return this.#lastSentAt + patience * 2 ** (this.#inFlight - 1);
+    return Math.min(this.#lastSentAt + patience * 2 ** (this.#inFlight - 1), (this.#madeAt[0] as number) + this.#timeoutMs / 2);
   }
 
   /** At the end of this tick, so that claims made together go together. */
@@ -153,10 +159,12 @@ class Lane<C extends Claim, R> implements Entry {
     this.#lastSentAt = now;
     const claims = this.#claims;
     const receivers = this.#receivers;
+    const madeAt = this.#madeAt;
     this.#claims = [];
     this.#receivers = [];
-    if (claims.length > 1) this.#holdBack(claims, receivers);
-    new Flight(this.#options, this, claims, receivers, now).start(this.#timeoutMs);
+    this.#madeAt = [];
+    if (claims.length > 1) this.#holdBack(claims, receivers, madeAt);
+    new Flight(this.#options, this, claims, receivers, now).start((madeAt[0] as number) + this.#timeoutMs - now);
     if (this.#claims.length > 0) schedule.set(this, this.#lateAt());
     else schedule.delete(this);
   }
@@ -175,7 +183,7 @@ class Lane<C extends Claim, R> implements Entry {
   }
 
   /** Leaves what may not go with the others for the next batch, in its order: what is above `maxBatch`, and what stands there already. */
-  #holdBack(claims: C[], receivers: Receiver<R>[]): void {
+  #holdBack(claims: C[], receivers: Receiver<R>[], madeAt: readonly number[]): void {
     const { maxBatch, unique } = this.#options;
     const seen = new Set<string>();
     let kept = 0;
@@ -188,6 +196,7 @@ class Lane<C extends Claim, R> implements Entry {
       if (twice || kept >= maxBatch) {
         this.#claims.push(claim);
         this.#receivers.push(receiver);
+        this.#madeAt.push(madeAt[i] as number);
       } else {
         seen.add(name);
         claims[kept] = claim;

@@ -158,3 +158,24 @@ describe("a batch that hangs", () => {
     expect(driver.table.size).toBe(0);
   });
 });
+
+describe("claims that must wait for others of their key", () => {
+  test("have their time too, however long the line is", async () => {
+    const { clock, driver, locks } = scenario({ attemptTimeoutMs: 1_000 });
+    driver.always("acquire", slow(50, 50));
+    const tried = Array.from({ length: 60 }, async (_, index) => {
+      const lock = await locks.lock("a", { mode: "shared", owner: `owner ${index}` });
+      return lock.isHeld;
+    });
+    expect(await clock.until(Promise.all(tried))).toEqual(Array(60).fill(true));
+    expect(Math.min(...driver.of("acquire").map((call) => call.timeoutMs))).toBeGreaterThan(0);
+  });
+
+  test("are told in time when the server is silent", async () => {
+    const { clock, driver, locks } = scenario({ attemptTimeoutMs: 1_000 });
+    driver.always("acquire", silent);
+    const tried = Array.from({ length: 60 }, (_, index) => locks.tryLock("a", { owner: `owner ${index}` }).catch((error) => error.code));
+    expect(await clock.until(Promise.all(tried))).toEqual(Array(60).fill("DLOCK_BACKEND"));
+    expect(clock.now()).toBeLessThanOrEqual(1_000);
+  });
+});

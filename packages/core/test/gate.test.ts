@@ -245,7 +245,9 @@ describe("hand-off", () => {
   });
 
   test.each([true, false])("gives another process its turn after handOff.max (with notifications: %s)", async (watch) => {
-    const { clock, driver, locks, another } = scenario({ handOff: { max: 4 }, waitMs: 600_000 }, { watch });
+    // Without notifications the others must ask often enough to meet the pause that is made for them.
+    const retry = watch ? {} : { retry: fixedInterval(2) };
+    const { clock, driver, locks, another } = scenario({ handOff: { max: 4 }, waitMs: 600_000, ...retry }, { watch });
     const other = another();
     for (const each of [driver, other.driver]) each.always("acquire", slow(1, 1)).always("release", slow(1, 1));
     const turns: string[] = [];
@@ -265,7 +267,7 @@ describe("hand-off", () => {
       run = turns[i] === turns[i - 1] ? run + 1 : 1;
       longest = Math.max(longest, run);
     }
-    expect(longest).toBeLessThanOrEqual(watch ? 15 : 60);
+    expect(longest).toBeLessThanOrEqual(15);
     expect(turns).toHaveLength(400);
   });
 
