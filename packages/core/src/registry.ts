@@ -136,6 +136,9 @@ function parseUrl(what: string, url: string | URL): URL {
   // The rest of a password that was cut in two by a "/", "?" or "#" would be taken for a path or a parameter, and shown as a wrong one.
   if (parsed.host !== "" && (parsed.pathname + parsed.search + parsed.hash).includes("@"))
     throw new TypeError(`${what} has an "@" after its host: in a password write / ? # @ as %2F %3F %23 %40, elsewhere @ as %40`);
+  // Not the letter of a Windows drive: sqlite:C:/me@work/dlock.db.
+  if (parsed.host === "" && /^(?![a-z]:[\\/])[^/]*:.*@/i.test(parsed.pathname))
+    throw new TypeError(`${what} has a user and no host: it starts with ${parsed.protocol}//`);
   return parsed;
 }
 
