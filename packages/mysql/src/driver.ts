@@ -1,5 +1,5 @@
 /** The driver: which statements answer which call, on which connection, and that the tables fit. */
-import type { Call, DriverCapabilities, LockDriver } from "@dlock/core";
+import { type Call, type DriverCapabilities, isDriverError, type LockDriver, type Outcome } from "@dlock/core";
 import { acquire } from "./acquire.js";
 import { isSchemaFault } from "./faults.js";
 import { extend, release } from "./holds.js";
@@ -61,9 +61,21 @@ export function mysqlDriver(options: MysqlDriverOptions): LockDriver {
   return {
     name: "mysql",
     capabilities,
-    acquire: (claims, call) => ask("acquire", call, (run) => acquire(run, names, claims)),
-    extend: (claims, call) => ask("renewal", call, (run) => extend(run, names, claims, call.timeoutMs)),
-    release: (claims, call) => ask("release", call, (run) => release(run, names, claims, call.timeoutMs)),
+    acquire: (claims, call) =>
+      answered(
+        claims,
+        ask("acquire", call, (run) => acquire(run, names, claims)),
+      ),
+    extend: (claims, call) =>
+      answered(
+        claims,
+        ask("renewal", call, (run) => extend(run, names, claims, call.timeoutMs)),
+      ),
+    release: (claims, call) =>
+      answered(
+        claims,
+        ask("release", call, (run) => release(run, names, claims, call.timeoutMs)),
+      ),
     inspect: (key, call) => ask("look", call, (run) => inspectKey(run, names, key)),
     list: ({ prefix = "" }) => listLeases(look, names, prefix),
     watch: (claim, wake) => Promise.resolve(poller.watch(claim.key, wake)),
@@ -76,4 +88,14 @@ export function mysqlDriver(options: MysqlDriverOptions): LockDriver {
       return Promise.resolve();
     },
   };
+}
+
+/** A batch that failed as a whole failed for each claim: a throw could not say that nothing was applied. */
+async function answered<T>(claims: readonly unknown[], outcomes: Promise<readonly Outcome<T>[]>): Promise<readonly Outcome<T>[]> {
+  try {
+    return await outcomes;
+  } catch (error) {
+    if (!isDriverError(error)) throw error;
+    return claims.map(() => error);
+  }
 }

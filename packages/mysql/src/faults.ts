@@ -50,7 +50,7 @@ export function toDriverError(error: MysqlError, sent: boolean): DriverError {
   });
 }
 
-/** The same error after an earlier statement of the call went through: now nothing is certain. */
+/** The same error after an earlier statement of the call was applied: now nothing is certain. */
 export function asUnknown(error: unknown): unknown {
   if (!isDriverError(error) || error.applied === "unknown") return error;
   return driverError(error.message, { applied: "unknown", retryable: error.retryable, cause: error.cause });

@@ -47,8 +47,8 @@ export class Sessions {
   }
 
   /**
-   * Runs the statements of one call on one session, all within `timeoutMs`. The call starts anew on another session only if its first
-   * statement never left this process, or was refused by a host that does not take writes.
+   * Runs the statements of one call on one session, all within `timeoutMs`. The call starts anew on another session only while it has
+   * written nothing, and if a statement never left this process or the host does not take writes.
    */
   async use<T>(rank: Rank, timeoutMs: number, work: (run: Run, leftMs: () => number) => Promise<T>): Promise<T> {
     const deadline = systemClock.now() + timeoutMs;
@@ -60,7 +60,7 @@ export class Sessions {
         return await work(async (sql, options) => {
           try {
             const answer = await insist(session, sql, leftMs, options?.waitOnce === true);
-            applied = true;
+            if (!sql.startsWith("SELECT")) applied = true;
             return answer;
           } catch (error) {
             throw applied ? asUnknown(error) : error;
