@@ -35,19 +35,20 @@ export class Supervisor {
 
   async run(workers: number): Promise<Run> {
     const from = now();
-    const killAll = () => {
-      for (const process of this.#processes.values()) process.kill("SIGKILL");
+    const giveUp = (why: string) => {
+      this.#complaints.push(why);
+      for (const [worker, process] of this.#processes) {
+        this.#killed.add(worker);
+        process.kill("SIGKILL");
+      }
     };
-    const interrupted = () => process.exit(130);
-    const stuck = setTimeout(() => {
-      this.#complaints.push(`not done after ${patienceMs / 1_000} s`);
-      killAll();
-    }, patienceMs);
-    process.once("exit", killAll).once("SIGINT", interrupted).once("SIGTERM", interrupted);
+    const interrupted = (signal: string) => giveUp(`interrupted by ${signal}`);
+    const stuck = setTimeout(() => giveUp(`not done after ${patienceMs / 1_000} s`), patienceMs);
+    process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
     for (let index = 0; index < workers; index++) this.#start(`w${index + 1}`, index / workers);
     // Grows while it is awaited: a killed worker has a successor.
     for (const end of this.#ends) await end;
-    process.off("exit", killAll).off("SIGINT", interrupted).off("SIGTERM", interrupted);
+    process.off("SIGINT", interrupted).off("SIGTERM", interrupted);
     clearTimeout(stuck);
     return { wallMs: now() - from, complaints: this.#complaints };
   }
