@@ -1,0 +1,142 @@
+/** One file: dlock against the best hand-written transactions, and the hand-over between two processes against polling. */
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { createLockProvider } from "@dlock/core";
+import { sqliteDriver } from "@dlock/sqlite";
+import Database from "better-sqlite3";
+import { type Contest, type Contestant, median, throughput, together } from "../contest.js";
+
+export async function* sqliteContests(scale: number): AsyncIterable<Contest> {
+  const folder = mkdtempSync(join(tmpdir(), "dlock-bench-"));
+  try {
+    const cycles = 2_000 * scale;
+    yield {
+      title: "sqlite FULL, distinct keys, 1 at once",
+      unit: "cycles/s",
+      better: "more",
+      contestants: [floor(folder, "one", cycles), dlock(folder, "one", cycles, 1, (unit) => `key ${unit % 64}`)],
+      target: { name: "dlock", ratio: 0.85 },
+    };
+    yield {
+      title: "sqlite FULL, 64 keys at once",
+      unit: "cycles/s",
+      better: "more",
+      contestants: [floor(folder, "many", cycles), dlock(folder, "many", cycles * 5, 64, (unit) => `key ${unit % 64}`)],
+      target: { name: "dlock", ratio: 5 },
+    };
+    yield {
+      title: "sqlite FULL, 16 waiters on one key in one process",
+      unit: "sections/s",
+      better: "more",
+      contestants: [floor(folder, "same", cycles), dlock(folder, "same", cycles * 5, 16, () => "key")],
+      target: { name: "dlock", ratio: 10 },
+    };
+    yield {
+      title: "sqlite, hand-over between two processes, p50",
+      unit: "ms",
+      better: "less",
+      contestants: [await handOver(folder, "a 10 ms poll", 50 * scale), await handOver(folder, "dlock", 200 * scale)],
+      target: { name: "dlock", ratio: 0.1 },
+    };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** What a careful hand would write: a row for a key, one transaction to take it and one to free it, durable, prepared. */
+function floor(folder: string, name: string, cycles: number): Contestant {
+  const database = new Database(join(folder, `floor-${name}.db`));
+  database.pragma("journal_mode = WAL");
+  database.pragma("synchronous = FULL");
+  database.exec(
+    "CREATE TABLE locks (key TEXT PRIMARY KEY, owner TEXT NOT NULL, token INTEGER NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID",
+  );
+  database.exec("CREATE TABLE counter (token INTEGER NOT NULL)");
+  database.exec("INSERT INTO counter VALUES (0)");
+  const read = database.prepare("SELECT until FROM locks WHERE key = ?");
+  const count = database.prepare("UPDATE counter SET token = token + 1 RETURNING token");
+  const write = database.prepare("INSERT OR REPLACE INTO locks VALUES (?, ?, ?, ?)");
+  const remove = database.prepare("DELETE FROM locks WHERE key = ? AND owner = ? AND token = ?");
+  const acquire = database.transaction((key: string, owner: string, now: number) => {
+    const row = read.get(key) as { until: number } | undefined;
+    if (row !== undefined && row.until > now) throw new Error("held");
+    const { token } = count.get() as { token: number };
+    write.run(key, owner, token, now + 30_000);
+    return token;
+  });
+  const release = database.transaction((key: string, owner: string, token: number) => {
+    if (remove.run(key, owner, token).changes !== 1) throw new Error("not held");
+  });
+  return {
+    name: "hand-written better-sqlite3, one after another",
+    round: () =>
+      throughput(cycles, async () => {
+        for (let unit = 0; unit < cycles; unit++) {
+          const key = `key ${unit % 64}`;
+          const owner = `owner ${unit}`;
+          release.immediate(key, owner, acquire.immediate(key, owner, performance.now() | 0));
+        }
+      }),
+    close: () => {
+      database.close();
+    },
+  };
+}
+
+function dlock(folder: string, name: string, cycles: number, concurrency: number, keyOf: (unit: number) => string): Contestant {
+  const locks = createLockProvider(sqliteDriver(join(folder, `dlock-${name}.db`)), { sweepIntervalMs: 0 });
+  return {
+    name: "dlock",
+    round: () =>
+      throughput(cycles, () =>
+        together(concurrency, cycles, async (unit) => {
+          const lock = await locks.lock(keyOf(unit));
+          await lock.unlock();
+        }),
+      ),
+    close: () => locks.close(),
+  };
+}
+
+/** Two processes pass one key to and fro; each tells the moment of its release and of its next grant on the clock they share. */
+async function handOver(folder: string, how: string, turns: number): Promise<Contestant> {
+  const path = join(folder, `hand-over-${how.replaceAll(" ", "-")}.db`);
+  const worker = fileURLToPath(new URL("../hand-over-worker.js", import.meta.url));
+  const players = [fork(worker, [path, how]), fork(worker, [path, how])];
+  await Promise.all(players.map((player) => once(player, "message")));
+  return {
+    name: how,
+    round: async () => {
+      for (const player of players) player.send({ turns: Math.max(Math.round(turns), 10) });
+      const reports = (await Promise.all(players.map((player) => once(player, "message")))) as [Moment[], unknown][];
+      return median(gaps(reports.flatMap(([moments]) => moments)));
+    },
+    close: async () => {
+      for (const player of players) player.disconnect();
+      await Promise.all(players.map((player) => once(player, "exit")));
+    },
+  };
+}
+
+interface Moment {
+  readonly what: "granted" | "released";
+  readonly pid: number;
+  /** `process.hrtime` in ms: one clock for all processes of a machine. */
+  readonly at: number;
+}
+
+/** From a release to the grant of the other process, in ms. */
+function gaps(moments: readonly Moment[]): number[] {
+  const inOrder = [...moments].sort((one, other) => one.at - other.at);
+  const found: number[] = [];
+  for (let i = 1; i < inOrder.length; i++) {
+    const [before, after] = [inOrder[i - 1] as Moment, inOrder[i] as Moment];
+    if (before.what === "released" && after.what === "granted" && before.pid !== after.pid) found.push(after.at - before.at);
+  }
+  if (found.length === 0) throw new Error("the key never went from one process to the other");
+  return found;
+}
