@@ -48,6 +48,8 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
   inQueue = false;
   previous: Acquisition | undefined;
   next: Acquisition | undefined;
+  /** In the queue, one verdict of the server on whoever stands before it is enough. */
+  readonly oneVerdict: boolean;
   /** Told once, whatever the end is. */
   whenSettled: (() => void) | undefined;
   readonly #engine: Engine;
@@ -83,6 +85,7 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
     this.#reject = reject;
     this.startedAt = engine.clock.now();
     this.#deadline = this.startedAt + spec.waitMs;
+    this.oneVerdict = spec.waitMs === 0 || spec.retryForMs === 0;
     engine.stats.waiting++;
     if (spec.signal !== undefined) this.#stopListening = onAbort(spec.signal, () => this.#abort(spec.signal?.reason));
   }
@@ -96,7 +99,7 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
   queued(): void {
     this.state = "queued";
     // One verdict is due within the time of one attempt, whoever makes it.
-    this.#setTimer(this.spec.waitMs === 0 ? this.startedAt + this.spec.attemptTimeoutMs : this.#deadline);
+    this.#setTimer(this.startedAt + (this.oneVerdict ? this.spec.attemptTimeoutMs : Math.min(this.spec.waitMs, this.spec.retryForMs)));
   }
 
   attempt(now: number): void {
@@ -146,6 +149,10 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
 
   /** Ends with "held by another". */
   refuse(holder: Holder | undefined): void {
+    if (this.spec.waitMs > 0) {
+      this.#timeOut(holder, this.#engine.clock.now());
+      return;
+    }
     this.#end();
     this.#count(true);
     this.#resolve(new Refused(holder));
@@ -247,16 +254,19 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
   }
 
   #giveUp(now: number): void {
-    const { spec, gate, key } = this;
+    const { spec, gate } = this;
     const error = this.#error ?? gate.lastError;
     const holder = this.#holder ?? gate.inTheWay(now);
     if (error !== undefined) this.fail(error);
     else if (spec.waitMs === 0) this.refuse(holder);
-    else {
-      const waitedMs = now - this.startedAt;
-      this.fail(new LockTimeoutError(key, waitedMs, holder));
-      this.#engine.events.emit("timeout", { key, waitedMs, holder });
-    }
+    else this.#timeOut(holder, now);
+  }
+
+  #timeOut(holder: Holder | undefined, now: number): void {
+    const { key } = this;
+    const waitedMs = now - this.startedAt;
+    this.fail(new LockTimeoutError(key, waitedMs, holder));
+    this.#engine.events.emit("timeout", { key, waitedMs, holder });
   }
 
   /** The caller's signal: not a failure, and the reason is the caller's own. */

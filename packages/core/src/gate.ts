@@ -75,7 +75,7 @@ export class Gate implements Entry {
   /** Waiters that do not talk to the server, oldest first. */
   #first: Acquisition | undefined;
   #last: Acquisition | undefined;
-  /** Of those, how many are content with one verdict (`waitMs: 0`). */
+  /** Of those, how many are content with one verdict (such as those with `waitMs: 0`). */
   #tries = 0;
   /** Those that talk to the server: one, or several shared ones. */
   #contending: Acquisition[] = [];
@@ -110,7 +110,7 @@ export class Gate implements Entry {
       this.#contend(acquisition, acquisition.startedAt);
       return;
     }
-    const inTheWay = spec.waitMs === 0 ? this.#heldAgainst(spec) : undefined;
+    const inTheWay = acquisition.oneVerdict ? this.#heldAgainst(spec) : undefined;
     if (inTheWay !== undefined) {
       acquisition.refuse(inTheWay.asHolder(this.#engine.clock.now()));
       return;
@@ -118,7 +118,7 @@ export class Gate implements Entry {
     this.#insert(acquisition, this.#last, undefined);
     acquisition.queued();
     // Whoever wants one verdict gets a fresh one: a head that sleeps asks again.
-    if (spec.waitMs === 0) for (const head of [...this.#contending]) head.wake();
+    if (acquisition.oneVerdict) for (const head of [...this.#contending]) head.wake();
   }
 
   /** The acquisition has ended without a lease. */
@@ -298,7 +298,7 @@ export class Gate implements Entry {
   #dismissTries(holder: Holder | undefined, error: LockBackendError | undefined): void {
     for (let waiter = this.#first; waiter !== undefined; ) {
       const { next } = waiter;
-      if (waiter.spec.waitMs === 0) {
+      if (waiter.oneVerdict) {
         if (error === undefined) waiter.refuse(holder);
         else waiter.fail(error);
       }
@@ -354,7 +354,7 @@ export class Gate implements Entry {
     if (next === undefined) this.#last = acquisition;
     else next.previous = acquisition;
     acquisition.inQueue = true;
-    if (acquisition.spec.waitMs === 0) this.#tries++;
+    if (acquisition.oneVerdict) this.#tries++;
   }
 
   /** Takes an acquisition out of the queue or from among the contenders. */
@@ -372,7 +372,7 @@ export class Gate implements Entry {
     acquisition.previous = undefined;
     acquisition.next = undefined;
     acquisition.inQueue = false;
-    if (acquisition.spec.waitMs === 0) this.#tries--;
+    if (acquisition.oneVerdict) this.#tries--;
   }
 }
 

@@ -26,10 +26,14 @@ export interface LockOptions {
   waitMs?: number;
   /**
    * Effect: the times between attempts when no notification comes; when it ends, the wait ends. Any iterable of milliseconds.
-   * @default exponential backoff with jitter. Trap: a generator object can be used once only; `fixedInterval` and its kin can be reused.
+   * @default exponential backoff with jitter. Trap: in line behind others of this process only `waitMs` ends the wait; a generator object
+   * can be used once only, `fixedInterval` and its kin can be reused.
    */
   retry?: Iterable<number>;
-  /** Effect: with `retryDelayMs`, a fixed strategy: so many retries after the first attempt. Range: 0 to 2^31 − 1. */
+  /**
+   * Effect: with `retryDelayMs`, a fixed strategy: so many retries after the first attempt; in line behind others of this process, a wait
+   * as long as they take. Range: 0 to 2^31 − 1.
+   */
   retryCount?: number;
   /** Effect: the time between those retries. Unit: ms. Range: 0 to 2^31 − 1. @default 1,000 */
   retryDelayMs?: number;
@@ -114,6 +118,8 @@ export interface AcquireSpec {
   readonly ttlMs: number;
   readonly waitMs: number;
   readonly retry: Iterable<number> | undefined;
+  /** How long all retries take: so long a waiter stands in line behind others of this process, who make the attempts. */
+  readonly retryForMs: number;
   readonly signal: AbortSignal | undefined;
   readonly mode: "exclusive" | "shared";
   readonly limit: number | undefined;
@@ -229,6 +235,7 @@ export function resolveProviderOptions(options: ProviderOptions, capabilities: D
     ttlMs: 30_000,
     waitMs: 10_000,
     retry: undefined,
+    retryForMs: Number.POSITIVE_INFINITY,
     signal: undefined,
     mode: "exclusive",
     limit: undefined,
@@ -267,7 +274,7 @@ export function resolveTryLockOptions(options: TryLockOptions, base: AcquireSpec
 function resolve(options: LockOptions, base: AcquireSpec, capabilities: DriverCapabilities): AcquireSpec {
   const { ttlMs = base.ttlMs, signal, mode = base.mode, limit, owner, metadata, autoRenew = base.autoRenew, queue = base.queue } = options;
   checkNumber("ttlMs", ttlMs, shortestTtlMs);
-  const { waitMs, retry } = resolveWaiting(options, base);
+  const { waitMs, retry, retryForMs } = resolveWaiting(options, base);
   const givenAttemptTimeoutMs = options.attemptTimeoutMs ?? base.givenAttemptTimeoutMs;
   if (givenAttemptTimeoutMs !== undefined) checkNumber("attemptTimeoutMs", givenAttemptTimeoutMs, 1);
   if (options.maxHoldMs !== undefined) checkNumber("maxHoldMs", options.maxHoldMs, 1);
@@ -292,6 +299,7 @@ function resolve(options: LockOptions, base: AcquireSpec, capabilities: DriverCa
     ttlMs,
     waitMs,
     retry,
+    retryForMs,
     signal,
     mode,
     limit,
@@ -308,7 +316,7 @@ function resolve(options: LockOptions, base: AcquireSpec, capabilities: DriverCa
   };
 }
 
-function resolveWaiting(options: LockOptions, base: AcquireSpec): { waitMs: number; retry: Iterable<number> | undefined } {
+function resolveWaiting(options: LockOptions, base: AcquireSpec): Pick<AcquireSpec, "waitMs" | "retry" | "retryForMs"> {
   const { retry, retryCount, retryDelayMs } = options;
   if (options.waitMs !== undefined) checkNumber("waitMs", options.waitMs, 0);
   if (retryDelayMs !== undefined) {
@@ -318,11 +326,15 @@ function resolveWaiting(options: LockOptions, base: AcquireSpec): { waitMs: numb
   if (retryCount !== undefined) {
     if (retry !== undefined) throw new TypeError("retry and retryCount exclude each other");
     checkNumber("retryCount", retryCount, 0);
-    return { waitMs: options.waitMs ?? Number.POSITIVE_INFINITY, retry: repeat(retryDelayMs ?? 1_000, retryCount) };
+    const delayMs = retryDelayMs ?? 1_000;
+    return { waitMs: options.waitMs ?? Number.POSITIVE_INFINITY, retry: repeat(delayMs, retryCount), retryForMs: delayMs * retryCount };
   }
   if (retry !== undefined && (retry === null || typeof retry !== "object" || typeof retry[Symbol.iterator] !== "function"))
     throw new TypeError(`retry must be an iterable of milliseconds, got ${describe(retry)}`);
-  return { waitMs: options.waitMs ?? base.waitMs, retry: retry ?? base.retry };
+  const waitMs = options.waitMs ?? base.waitMs;
+  return retry === undefined
+    ? { waitMs, retry: base.retry, retryForMs: base.retryForMs }
+    : { waitMs, retry, retryForMs: Number.POSITIVE_INFINITY };
 }
 
 function* repeatOnce(delayMs: number, count: number): Generator<number> {
