@@ -41,6 +41,12 @@ export class Undo implements Entry {
     return this.#tasks.size;
   }
 
+  /** Whether a lease is still being given back: who is granted it again, as the same owner, would lose it to that release. */
+  isReleasing(key: string, owner: string, token: bigint): boolean {
+    for (const { undoing } of this.#tasks) if (undoing.key === key && undoing.owner === owner && undoing.token === token) return true;
+    return false;
+  }
+
   /** Starts with a round at once. */
   add(undoing: Undoing): void {
     // After close() nothing can be sent: the TTL ends what is left.

@@ -1,0 +1,148 @@
+/** An owner that the user gave: the same holder wherever it asks. */
+import { describe, expect, test } from "vitest";
+import { LockBackendError } from "../src/index.ts";
+import { errorOf, scenario, watchPromise } from "./support/scenario.ts";
+import { late, lost, silent } from "./support/scripted-driver.ts";
+
+describe("the same owner", () => {
+  test("asking again in this process gets a further hold at once, freed by the last unlock", async () => {
+    const { clock, driver, locks } = scenario();
+    const first = await clock.until(locks.lock("a", { owner: "me" }));
+    const second = await clock.until(locks.lock("a", { owner: "me" }));
+    const third = await clock.until(locks.tryLock("a", { owner: "me" }));
+    expect(driver.of("acquire")).toHaveLength(1);
+    expect([second.owner, second.token]).toEqual(["me", first.token]);
+    expect(await clock.until(second.unlock())).toBe(true);
+    expect(await clock.until(first.unlock())).toBe(true);
+    expect(await clock.until(first.unlock())).toBe(true); // Idempotent: it does not count twice.
+    expect(third?.isHeld).toBe(true);
+    expect(driver.table.size).toBe(1);
+    expect(await clock.until(third?.unlock() as Promise<boolean>)).toBe(true);
+    expect(driver.table.size).toBe(0);
+    expect(locks.stats()).toMatchObject({ active: 0, unlockCount: 3, total: 3 });
+  });
+
+  test("does not stand behind waiters without that owner", async () => {
+    const { clock, locks } = scenario();
+    const first = await clock.until(locks.lock("a", { owner: "me" }));
+    const other = watchPromise(locks.lock("a", { waitMs: 60_000 }));
+    await clock.settle();
+    const second = await clock.until(locks.lock("a", { owner: "me" }));
+    await clock.until(first.unlock());
+    await clock.advance(10);
+    expect(other.state).toBe("pending");
+    await clock.until(second.unlock());
+    await clock.advance(300);
+    expect(other.state).toBe("resolved");
+  });
+
+  test("asking several times in one tick makes one lease", async () => {
+    const { clock, driver, locks } = scenario();
+    const holds = await clock.until(Promise.all(Array.from({ length: 5 }, () => locks.lock("a", { owner: "me" }))));
+    expect(driver.claimsOf("acquire")).toHaveLength(1);
+    for (const hold of holds) {
+      expect(driver.table.size).toBe(1);
+      await clock.until(hold.unlock());
+    }
+    expect(driver.table.size).toBe(0);
+  });
+
+  test("in two processes is the same holder", async () => {
+    const { clock, locks, another } = scenario();
+    const here = await clock.until(locks.lock("a", { owner: "me" }));
+    const there = await clock.until(another().locks.lock("a", { owner: "me" }));
+    expect(there.token).toBe(here.token);
+  });
+
+  test("in another mode waits, as for anyone else", async () => {
+    const { clock, locks } = scenario();
+    const first = await clock.until(locks.lock("a", { owner: "me" }));
+    expect(await clock.until(locks.tryLock("a", { owner: "me", mode: "shared" }))).toBeUndefined();
+    const reader = watchPromise(locks.lock("a", { owner: "me", mode: "shared" }));
+    await clock.advance(100);
+    expect(reader.state).toBe("pending");
+    await clock.until(first.unlock());
+    await clock.advance(100);
+    expect(reader.state).toBe("resolved");
+  });
+
+  test("of another key or with another name is another holder", async () => {
+    const { clock, locks } = scenario();
+    await clock.until(locks.lock("a", { owner: "bc" }));
+    expect(await clock.until(locks.tryLock("ab", { owner: "c" }))).toBeDefined();
+    expect(await clock.until(locks.tryLock("a", { owner: "b" }))).toBeUndefined();
+  });
+
+  test("is told of a loss in every hold", async () => {
+    const { clock, driver, locks } = scenario({ ttlMs: 1_000 });
+    const holds = await clock.until(Promise.all([locks.lock("a", { owner: "me" }), locks.lock("a", { owner: "me" })]));
+    const signals = holds.map((hold) => hold.signal);
+    driver.always("extend", silent);
+    await clock.advance(1_000);
+    expect(signals.map((signal) => signal.aborted)).toEqual([true, true]);
+    expect(locks.stats()).toMatchObject({ active: 0, lost: 2 });
+  });
+
+  test("can be renewed and freed by name, one hold at a time", async () => {
+    const { clock, driver, locks } = scenario();
+    await clock.until(locks.lock("a", { owner: "me" }));
+    await clock.until(locks.lock("a", { owner: "me" }));
+    await clock.until(locks.renew("a", "me", 60_000));
+    expect(driver.table.holders("a")[0]?.remainingMs).toBe(60_000);
+    expect(await clock.until(locks.unlock("a", "me"))).toBe(true);
+    expect(driver.table.size).toBe(1);
+    expect(await clock.until(locks.unlock("a", "me"))).toBe(true);
+    expect(driver.table.size).toBe(0);
+    expect(await clock.until(locks.unlock("a", "me"))).toBe(false);
+  });
+
+  test("renews when the first hold did not ask for it and a later one does", async () => {
+    const { clock, locks } = scenario({ ttlMs: 3_000 });
+    await clock.until(locks.lock("a", { owner: "me", autoRenew: false }));
+    const second = await clock.until(locks.lock("a", { owner: "me" }));
+    await clock.advance(10_000);
+    expect(second.isHeld).toBe(true);
+  });
+});
+
+describe("an attempt of that owner whose outcome is unknown", () => {
+  test("is never undone by owner, neither given up nor held and released", async () => {
+    const { clock, driver, locks } = scenario({ attemptTimeoutMs: 1_000, ttlMs: 10_000 });
+    driver.next("acquire", lost);
+    await errorOf(clock.until(locks.lock("a", { owner: "me", waitMs: 0 })));
+    await clock.advance(60_000);
+    driver.next("acquire", lost);
+    const lock = await clock.until(locks.lock("a", { owner: "me" }));
+    await clock.until(lock.unlock());
+    await clock.advance(90_000);
+    expect(driver.claimsOf("release").filter((claim) => claim.token === undefined)).toEqual([]);
+    expect(driver.table.size).toBe(0);
+  });
+});
+
+describe("a stale delayed release of an earlier hold", () => {
+  test("frees nothing: it names the earlier token", async () => {
+    const { clock, driver, locks } = scenario({ attemptTimeoutMs: 1_000, ttlMs: 30_000 });
+    const first = await clock.until(locks.lock("a", { owner: "me" }));
+    driver.next("release", late(5_000));
+    expect(await clock.until(first.unlock())).toBe(true); // The second try finds it.
+    const second = await clock.until(locks.lock("a", { owner: "me" }));
+    expect(second.token).toBeGreaterThan(first.token);
+    await clock.advance(10_000);
+    expect(driver.table.holders("a")).toHaveLength(1);
+    expect(second.isHeld).toBe(true);
+  });
+
+  test("frees nothing either when the same owner came back before any release had arrived", async () => {
+    const { clock, driver, locks } = scenario({ attemptTimeoutMs: 1_000, ttlMs: 30_000 });
+    const first = await clock.until(locks.lock("a", { owner: "me" }));
+    driver.next("release", silent, silent, silent);
+    expect(await errorOf(clock.until(first.unlock()))).toBeInstanceOf(LockBackendError);
+    const second = await clock.until(locks.lock("a", { owner: "me", waitMs: 60_000 }));
+    for (let second_ = 0; second_ < 60; second_++) {
+      await clock.advance(1_000);
+      expect(second.isHeld).toBe(true);
+      expect(driver.table.holders("a")).toHaveLength(1);
+    }
+  });
+});
