@@ -31,7 +31,9 @@ export function must(command, args, options) {
 /** Installs when the lockfile has changed since the last time. */
 export function install() {
   const { packageManager } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  const hash = createHash("sha256").update(readFileSync(join(root, "pnpm-lock.yaml"))).digest("hex");
+  const hash = createHash("sha256")
+    .update(readFileSync(join(root, "pnpm-lock.yaml")))
+    .digest("hex");
   const marker = join(root, "node_modules/.dlock-installed");
   if (existsSync(marker) && readFileSync(marker, "utf8") === hash) return;
   must("npx", ["-y", packageManager, "install", "--frozen-lockfile"]);

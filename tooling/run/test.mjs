@@ -10,11 +10,23 @@ const failures = [];
 if (run(process.execPath, ["tooling/run/check.mjs"]) !== 0) failures.push("npm run check");
 
 const folders = ["packages", "tooling"].flatMap((group) => readdirSync(join(root, group)).map((name) => join(root, group, name)));
-const reports = folders.filter((folder) => existsSync(join(folder, "vitest.config.ts"))).map((folder) => join(folder, ".results/vitest.json"));
+const reports = folders
+  .filter((folder) => existsSync(join(folder, "vitest.config.ts")))
+  .map((folder) => join(folder, ".results/vitest.json"));
 // A stale report must not stand for a suite that could not even start; turbo restores those of suites that need not run again.
 for (const report of reports) rmSync(report, { force: true });
 // One suite at a time: they start real servers and measure time on few cores.
-if (run("turbo", ["run", "test", "--concurrency=1", "--continue", "--log-prefix=none", "--output-logs=new-only", ...process.argv.slice(2)]) !== 0)
+if (
+  run("turbo", [
+    "run",
+    "test",
+    "--concurrency=1",
+    "--continue",
+    "--log-prefix=none",
+    "--output-logs=new-only",
+    ...process.argv.slice(2),
+  ]) !== 0
+)
   failures.push("a suite");
 
 let passed = 0;
