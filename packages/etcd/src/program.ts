@@ -3,7 +3,7 @@
  * it has a verdict. The programs of a batch run in step, so that all their decisions of one round share one message.
  */
 import { type DriverError, isDriverError, type Outcome } from "@dlock/core";
-import type { Attempt } from "./attempt.js";
+import { Attempt } from "./attempt.js";
 import { Failure } from "./failures.js";
 import type { Lease, LeaseAge, Leases } from "./leases.js";
 import type { Reply, Transactions } from "./transactions.js";
@@ -37,6 +37,9 @@ export function* decideWith(ttlMs: number, build: (lease: Lease) => Txn): Progra
 export function* ageOf(leaseId: string, hint: boolean): Program<LeaseAge | undefined> {
   return (yield { leaseId, hint }) as LeaseAge | undefined;
 }
+
+/** How long a refusal may be held back to name the holder. */
+const hintWithinMs = 250;
 
 interface Running<R> {
   readonly index: number;
@@ -103,7 +106,9 @@ export class Runner {
 
   async #age({ leaseId, hint }: Question, attempt: Attempt): Promise<LeaseAge | DriverError | undefined> {
     try {
-      return await (hint ? this.#leases.knownAge(leaseId, attempt) : this.#leases.age(leaseId, attempt));
+      if (!hint) return await this.#leases.age(leaseId, attempt);
+      // Nor is it worth a wait: the leader alone knows, and it may be gone.
+      return await this.#leases.knownAge(leaseId, new Attempt(Math.min(attempt.leftMs, hintWithinMs), attempt.clock));
     } catch (error) {
       // A refusal without its hint is still a refusal.
       if (hint) return undefined;

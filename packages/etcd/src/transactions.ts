@@ -60,13 +60,8 @@ export class Transactions {
 
   async #send(decisions: readonly Decision[], attempt: Attempt): Promise<Reply[]> {
     for (let deadLeases = 0; ; ) {
-      const leases: (Lease | undefined)[] = [];
-      for (const { ttlMs } of decisions) {
-        const lease = ttlMs === undefined ? undefined : await this.#leases.take(ttlMs, attempt);
-        if (lease !== undefined) this.#longestMs = Math.max(this.#longestMs, lease.endsAt - lease.grantedAt);
-        leases.push(lease);
-      }
-      const nested = decisions.map((decision, index): RequestOp => ({ request_txn: decision.build(leases[index]) }));
+      const leases = await this.#leasesFor(decisions, attempt);
+      const nested = decisions.map((decision): RequestOp => ({ request_txn: decision.build(leases.get(decision.ttlMs)) }));
 
       let shutsOut = 0;
       let response: TxnResponse;
@@ -106,11 +101,19 @@ export class Transactions {
         this.#fenced = shutsOut;
         this.#fence = revision;
       }
-      return nested.map((_, index) => {
+      return decisions.map(({ ttlMs }, index) => {
         const { succeeded, responses } = (response.responses[index] as ResponseOp).response_txn as TxnResponse;
-        return { succeeded, responses, revision, lease: leases[index] };
+        return { succeeded, responses, revision, lease: leases.get(ttlMs) };
       });
     }
+  }
+
+  /** A lease for each TTL that is asked for. */
+  async #leasesFor(decisions: readonly Decision[], attempt: Attempt): Promise<Map<number | undefined, Lease>> {
+    const asked = [...new Set(decisions.map(({ ttlMs }) => ttlMs))].filter((ttlMs) => ttlMs !== undefined);
+    const leases = await Promise.all(asked.map((ttlMs) => this.#leases.take(ttlMs, attempt)));
+    for (const { endsAt, grantedAt } of leases) this.#longestMs = Math.max(this.#longestMs, endsAt - grantedAt);
+    return new Map(leases.map((lease, index) => [asked[index], lease]));
   }
 
   /** The fence needs to stand only as long as a lease that an abandoned claim could use. */
