@@ -1,4 +1,5 @@
 /** How holders, times and names are shown: as text for people, as JSON for programs. */
+import { writeSync } from "node:fs";
 import { type Holder, systemClock } from "@dlock/core";
 
 /** A holder as JSON: tokens are decimal strings, because they outgrow the numbers of JSON's readers. */
@@ -16,7 +17,12 @@ export function print(line: string): void {
 
 /** What dlock itself has to say goes to stderr: stdout belongs to the command that runs. */
 export function complain(line: string): void {
-  process.stderr.write(`dlock: ${line}\n`);
+  try {
+    // Not process.stderr: to open it would make the command's own stderr non-blocking.
+    writeSync(2, `dlock: ${line}\n`);
+  } catch {
+    // Closed, or full and never read: nobody listens, and that must not end the guard of a command that runs.
+  }
 }
 
 /** Names come from other processes: quoted where they could be misread, or could steer a terminal. */

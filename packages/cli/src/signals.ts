@@ -1,5 +1,6 @@
 /** The signals people and service managers send to `dlock run`: kept from ending it, so that it can pass them on. */
 import { constants } from "node:os";
+import { isatty } from "node:tty";
 
 const passedOn = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const satisfies readonly NodeJS.Signals[];
 
@@ -27,7 +28,8 @@ export class Signals {
 
   readonly #onSignal = (signal: NodeJS.Signals): void => {
     if (endings.includes(signal)) this.#controller.abort(signal);
-    if (process.stdin.isTTY && sentByTerminal.includes(signal)) return;
+    // Not process.stdin: to open it would make the command's own standard input non-blocking.
+    if (sentByTerminal.includes(signal) && isatty(0)) return;
     this.#receiver?.(signal);
   };
 }

@@ -1,6 +1,7 @@
 /** `dlock run`: the command, its environment, its signals, and every exit code. */
+import { constants } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { Folder, main } from "./support/dlock.ts";
+import { type Dlock, Folder, main } from "./support/dlock.ts";
 
 /** Says it is ready, and at SIGTERM says so and ends with 9. */
 const endsPolitely = ["sh", "-c", `trap 'echo ending; kill $!; exit 9' TERM; sleep 60 & echo ready; wait`];
@@ -177,6 +178,20 @@ describe("when the lock is lost", () => {
     expect(await dlock.ended).toBe(9);
     expect(dlock.stdout).toBe("ready\nending\n");
     expect(dlock.stderr).toBe("dlock: the lock k was lost: ending sh, at the latest in 10.0 s\n");
+  });
+
+  test("neither the message nor the signal makes the command's streams non-blocking", async () => {
+    const folder = new Folder();
+    const script = `trap 'kill $!; grep -h flags /proc/self/fdinfo/0 /proc/self/fdinfo/2; exit 9' TERM; sleep 60 & echo ready; wait`;
+    for (const end of [(dlock: Dlock) => dlock.signal("SIGTERM"), () => folder.run("unlock", "k", "--force")]) {
+      const dlock = folder.start("run", "k", "--ttl", "300ms", "--", "sh", "-c", script);
+      await dlock.said("ready");
+      await end(dlock);
+      expect(await dlock.ended).toBe(9);
+      const flags = [...dlock.stdout.matchAll(/^flags:\s*([0-7]+)$/gm)].map(([, octal]) => Number.parseInt(octal ?? "", 8));
+      expect(flags).toHaveLength(2);
+      for (const flag of flags) expect(flag & constants.O_NONBLOCK).toBe(0);
+    }
   });
 
   test("a command that ignores SIGTERM gets SIGKILL after --grace", async () => {
