@@ -96,10 +96,3 @@ export function etcdDriver(options: EtcdDriverOptions): LockDriver {
     },
   };
 }
-
-export const backend = {
-  /** See `EtcdDriverOptions.url`. */
-  fromUrl(url: URL): LockDriver {
-    return etcdDriver({ url });
-  },
-};

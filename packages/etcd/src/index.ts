@@ -1,2 +1,3 @@
-export { backend, etcdDriver } from "./driver.js";
+export { backend } from "./backend.js";
+export { etcdDriver } from "./driver.js";
 export type { EtcdDriverOptions } from "./options.js";

@@ -174,6 +174,27 @@ describe("leases that somebody revokes", () => {
   });
 });
 
+describe("a thousand locks", () => {
+  it("are taken and renewed with a fiftieth of the messages of one lease each", async () => {
+    const messages = async () => {
+      const text = await (await fetch(`${cluster.url}/metrics`)).text();
+      const counts = [...text.matchAll(/^grpc_server_started_total\{.*grpc_service="etcdserverpb\.(?:KV|Lease)".*\} (\d+)$/gm)];
+      return counts.reduce((sum, [, count]) => sum + Number(count), 0);
+    };
+    const locks = createLockProvider(etcdDriver({ url: address() }), { ttlMs: 120_000, autoRenew: false });
+    const before = await messages();
+    const held = await Promise.all(Array.from({ length: 1_000 }, () => locks.lock(unique("key"))));
+    const taken = await messages();
+    await Promise.all(held.map((lock) => lock.refresh(240_000)));
+    const renewed = await messages();
+    expect(taken - before).toBeLessThanOrEqual(30);
+    expect(renewed - taken).toBeLessThanOrEqual(20);
+    for (const lock of held) expect(lock.remainingMs).toBeGreaterThan(200_000);
+    await locks.close();
+    expect(await driver.inspect(held[0]?.key as string, call)).toEqual([]);
+  });
+});
+
 describe("the two strategies", () => {
   it("refuse each other's keys with a clear error, in every mode", async () => {
     const queued = etcdDriver({ url: `${address()}?strategy=mutex` });
