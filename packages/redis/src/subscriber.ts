@@ -1,7 +1,8 @@
 /** Hears of releases: one connection for a server, whatever the number of keys, and nothing subscribed when nobody waits. */
 import type { Clock } from "@dlock/core";
 import type { Redis } from "ioredis";
-import { unanswered, unreachable } from "./errors.js";
+import { unanswered } from "./errors.js";
+import { Readiness } from "./readiness.js";
 import { cut } from "./wire.js";
 
 /** How long a subscription may take. A connection that does not confirm one is given up. */
@@ -11,6 +12,7 @@ export class Subscriber {
   readonly #redis: Redis;
   readonly #sharded: boolean;
   readonly #clock: Clock;
+  readonly #readiness: Readiness;
   readonly #channels = new Map<string, Set<() => void>>();
   #closed = false;
 
@@ -23,6 +25,7 @@ export class Subscriber {
     this.#redis = redis;
     this.#sharded = sharded;
     this.#clock = clock;
+    this.#readiness = new Readiness(redis, true, clock);
     // The fallback timers of the waiters do the work while it is away, and "ready" tells when it is back.
     redis.on("error", () => {});
     redis.on(sharded ? "smessage" : "message", (channel: string) => this.#wake(channel));
@@ -39,7 +42,7 @@ export class Subscriber {
     const waiting = this.#channels.get(channel);
     if (waiting === undefined) this.#channels.set(channel, new Set([wake]));
     else waiting.add(wake);
-    await this.#ready();
+    if (!this.#readiness.now) await this.#readiness.wait(patienceMs);
     // Asked for again even if somebody waits for it already: the answer is the proof that it stands.
     await this.#within(this.#call("subscribe", [channel]));
   }
@@ -54,6 +57,7 @@ export class Subscriber {
 
   close(): void {
     this.#closed = true;
+    this.#readiness.close();
     this.#channels.clear();
     this.#redis.disconnect();
     cut(this.#redis);
@@ -81,30 +85,6 @@ export class Subscriber {
   #call(verb: "subscribe" | "unsubscribe", channels: string[]): Promise<unknown> {
     if (verb === "subscribe") return this.#sharded ? this.#redis.ssubscribe(...channels) : this.#redis.subscribe(...channels);
     return this.#sharded ? this.#redis.sunsubscribe(...channels) : this.#redis.unsubscribe(...channels);
-  }
-
-  async #ready(): Promise<void> {
-    const redis = this.#redis;
-    if (redis.status === "ready") return;
-    // The failure comes as an event, too.
-    if (redis.status === "wait" || redis.status === "end") redis.connect().catch(() => {});
-    await new Promise<void>((resolve, reject) => {
-      const settle = (error?: Error) => {
-        timer.cancel();
-        redis.off("ready", ready);
-        redis.off("error", failed);
-        redis.off("end", ended);
-        if (error === undefined) resolve();
-        else reject(error);
-      };
-      const ready = () => settle();
-      const failed = (error: unknown) => settle(unreachable("for subscriptions", error));
-      const ended = () => settle(unreachable("for subscriptions, it was ended"));
-      const timer = this.#clock.setTimer(() => settle(unreachable("for subscriptions, not ready in time")), patienceMs, false);
-      redis.on("ready", ready);
-      redis.on("error", failed);
-      redis.on("end", ended);
-    });
   }
 
   #within<T>(asked: Promise<T>): Promise<T> {

@@ -15,6 +15,9 @@ interface Watching {
 /** What lost its place looks for another one so often. */
 const relocateMs = 200;
 
+/** How long a Cluster may take to be known. */
+const connectMs = 5_000;
+
 /** Subscribers say themselves what they listen to, after each reconnect, and queue nothing. */
 const listening = {
   lazyConnect: true,
@@ -81,6 +84,8 @@ export class Watches {
   async #subscriberOf(slot: number): Promise<Subscriber> {
     const { client, sharded } = this.#wire;
     if (!isCluster(client)) return this.#subscriber("", () => client.duplicate(listening), sharded);
+    // Nothing may have been asked of it so far.
+    await this.#wire.ready(connectMs);
     const node = masterOf(client, slot);
     if (node === undefined) throw unreachable(`no master is known for slot ${slot}`);
     return this.#subscriber(`${node.options.host}:${node.options.port}`, () => node.duplicate({ ...listening, readOnly: false }), sharded);

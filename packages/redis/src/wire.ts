@@ -1,8 +1,9 @@
 /** One way to a Redis server or Cluster: sends commands with exact deadlines, over the user's client or one of our own. */
 import type { Socket } from "node:net";
-import type { Clock, DriverError } from "@dlock/core";
+import type { Clock, DriverError, Timer } from "@dlock/core";
 import { type Cluster, Command, type Redis } from "ioredis";
 import { interrupted, isReply, refusedBy, unanswered, unreachable } from "./errors.js";
+import { Readiness } from "./readiness.js";
 
 export type Argument = string | number;
 
@@ -16,8 +17,7 @@ export class Wire {
   readonly owned: boolean;
   readonly #clock: Clock;
   readonly #undo: (() => void)[] = [];
-  #lastError: unknown;
-  #closed = false;
+  readonly #readiness: Readiness;
 
   /** @param onConnect is called for each connection that is lost, since the next one may lead to another server. */
   constructor(client: Redis | Cluster, owned: boolean, clock: Clock, onLost: () => void) {
@@ -25,18 +25,12 @@ export class Wire {
     this.sharded = isCluster(client);
     this.owned = owned;
     this.#clock = clock;
+    this.#readiness = new Readiness(client, owned, clock);
     this.#listen(client, "close", onLost);
     if (!owned) return;
-    this.#listen(client, "error", (error: unknown) => {
-      this.#lastError = error;
-    });
-    this.#listen(client, "ready", () => {
-      this.#lastError = undefined;
-    });
+    // Who asks is told by the answer to his call; without a listener ioredis prints every error.
+    this.#listen(client, "error", () => {});
     if (isCluster(client)) {
-      this.#listen(client, "node error", (error: unknown) => {
-        this.#lastError = error;
-      });
       this.#listen(client, "+node", (node: Redis) => this.#watchHandshake(node));
     } else this.#watchHandshake(client);
   }
@@ -50,8 +44,7 @@ export class Wire {
     const endsAt = this.#clock.now() + timeoutMs;
     const command = () => new Command(name, args as Argument[], { replyEncoding: "utf8" });
     const { client } = this;
-    // A stream that has just been cut is still called ready.
-    if (client.status !== "ready" || (!isCluster(client) && !client.stream.writable)) await this.#ready(timeoutMs);
+    if (!this.#readiness.now) await this.#readiness.wait(timeoutMs);
     const left = () => endsAt - this.#clock.now();
     if (!isCluster(client)) return this.#dispatch(client, client, command(), left(), timeoutMs);
     const node = masterOf(client, slot);
@@ -79,8 +72,13 @@ export class Wire {
     return this.#dispatch(node, node, new Command(name, args as Argument[], { replyEncoding: "utf8" }), timeoutMs, timeoutMs);
   }
 
+  /** Resolves when there is a connection, and for a Cluster when its masters are known. */
+  ready(timeoutMs: number): Promise<void> {
+    return this.#readiness.now ? Promise.resolve() : this.#readiness.wait(timeoutMs);
+  }
+
   close(): void {
-    this.#closed = true;
+    this.#readiness.close();
     for (const undo of this.#undo) undo();
     if (!this.owned) return;
     // Its last words are of no interest, and without a listener ioredis prints them.
@@ -128,60 +126,24 @@ export class Wire {
     const message = error instanceof Error ? error.message : "";
     if (isCluster(this.client)) this.client.refreshSlotsCache();
     // ioredis says this when it has not written the command.
-    if (message.includes("enableOfflineQueue")) return unreachable("it broke just now", this.#lastError);
+    if (message.includes("enableOfflineQueue")) return unreachable("it broke just now");
     return interrupted(error);
   }
 
-  /** Resolves when there is a connection; rejects at the end of the time, or when a try to connect has failed meanwhile. */
-  #ready(timeoutMs: number): Promise<void> {
-    const { client } = this;
-    if (this.#closed) return Promise.reject(unreachable("the driver is closed"));
-    if (client.status === "end" && !this.owned) return Promise.reject(unreachable("the client given to redisDriver is closed"));
-    // A failure to connect comes as an event, too, which is what we wait for.
-    if (client.status === "wait" || client.status === "end") client.connect().catch(() => {});
-    return new Promise((resolve, reject) => {
-      const settle = (error?: DriverError) => {
-        timer.cancel();
-        client.off("ready", ready);
-        client.off("error", failed);
-        client.off("end", ended);
-        if (error === undefined) resolve();
-        else reject(error);
-      };
-      const ready = () => settle();
-      let resets = 0;
-      const failed = (error: unknown) => {
-        // A connection that is closed before its first answer says nothing about why; the next one may. Three are enough.
-        const vague = /\b(EPIPE|ECONNRESET)\b/.test(String(error)) && ++resets < 3;
-        if (!vague) settle(unreachable(`status ${client.status}`, error));
-      };
-      const ended = () => settle(unreachable("it was ended", this.#lastError));
-      const timer = this.#clock.setTimer(
-        () => settle(unreachable(`not ready within ${Math.round(timeoutMs)} ms, status ${client.status}`, this.#lastError)),
-        timeoutMs,
-        true,
-      );
-      client.on("ready", ready);
-      client.on("error", failed);
-      client.on("end", ended);
-    });
-  }
-
+  /** Its listeners go with the connection, which is ours. */
   #watchHandshake(node: Redis): void {
-    let stop = () => {};
-    this.#listen(node, "connect", () => {
+    let timer: Timer | undefined;
+    node.on("connect", () => {
       const { stream } = node;
-      const timer = this.#clock.setTimer(
+      timer = this.#clock.setTimer(
         () => {
           if (node.stream === stream && node.status === "connect") cut(node);
         },
         handshakePatienceMs,
         false,
       );
-      stop = () => timer.cancel();
     });
-    for (const event of ["ready", "close", "end"]) this.#listen(node, event, () => stop());
-    this.#undo.push(() => stop());
+    for (const event of ["ready", "close", "end"]) node.on(event, () => timer?.cancel());
   }
 
   #listen(emitter: Redis | Cluster, event: string, run: (value: never) => void): void {
