@@ -41,7 +41,7 @@ export function manifestOf(name: string, changes: Readonly<Record<string, unknow
     keywords: ["lock", "mutex", name],
     repository: { type: "git", url: "git+https://github.com/dlock/dlock.git", directory: `packages/${name}` },
     exports: { ".": { types: "./dist/index.d.ts", default: "./dist/index.js" }, "./package.json": "./package.json" },
-    files: ["dist", "!dist/.tsbuildinfo", "README.md"],
+    files: ["dist", "src", "!dist/.tsbuildinfo", "README.md"],
     engines: { node: ">=20" },
     publishConfig: { access: "public" },
     scripts: { build: "tsc -b", test: "vitest run" },

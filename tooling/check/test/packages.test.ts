@@ -30,6 +30,12 @@ describe("manifests", () => {
     expect((await faultsOf(changes)).length).toBeGreaterThan(0);
   });
 
+  it("catches a package without the licence", async () => {
+    const files = { LICENSE: "MIT", "packages/etcd/package.json": manifestOf("etcd"), "packages/etcd/src/index.ts": "export {};" };
+    expect(await faultsIn(manifests, files)).toEqual([expect.stringContaining("packages/etcd/LICENSE")]);
+    expect(await faultsIn(manifests, { ...files, "packages/etcd/LICENSE": "MIT" })).toEqual([]);
+  });
+
   it("catches a conformance folder that is not exported", async () => {
     const files = { "packages/etcd/package.json": manifestOf("etcd"), "packages/etcd/src/conformance/index.ts": "export {};" };
     expect(await faultsIn(manifests, files)).toHaveLength(1);

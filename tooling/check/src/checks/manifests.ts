@@ -1,5 +1,5 @@
 /** Packages look alike from outside: the same fields in the same order, with the same promises. */
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { type Check, type Package, packagesOf } from "../workspace.js";
 
@@ -25,7 +25,16 @@ const fields = [
 
 export const manifests: Check = {
   name: "manifests",
-  run: (root) => packagesOf(root).flatMap((each) => faultsOf(each).map((fault) => `${relative(root, each.folder)}/package.json: ${fault}`)),
+  run(root) {
+    const licence = textOf(join(root, "LICENSE"));
+    return packagesOf(root).flatMap((each) => {
+      const folder = relative(root, each.folder);
+      const faults = faultsOf(each).map((fault) => `${folder}/package.json: ${fault}`);
+      return textOf(join(each.folder, "LICENSE")) === licence
+        ? faults
+        : [...faults, `${folder}/LICENSE must be a copy of the one at the root`];
+    });
+  },
 };
 
 function faultsOf({ name, folder, manifest }: Package): string[] {
@@ -49,6 +58,10 @@ function faultsOf({ name, folder, manifest }: Package): string[] {
   return faults;
 }
 
+function textOf(path: string): string | undefined {
+  return existsSync(path) ? readFileSync(path, "utf8") : undefined;
+}
+
 function fixed(name: string, folder: string): Record<string, unknown> {
   const entry = (path: string) => ({ types: `./dist/${path}.d.ts`, default: `./dist/${path}.js` });
   const subpaths = readdirSync(join(folder, "src"), { withFileTypes: true })
@@ -61,8 +74,8 @@ function fixed(name: string, folder: string): Record<string, unknown> {
     sideEffects: false,
     repository: { type: "git", url: "git+https://github.com/dlock/dlock.git", directory: `packages/${name}` },
     exports: { ".": entry("index"), ...Object.fromEntries(subpaths), "./package.json": "./package.json" },
-    // The compiler's notes of what it built last are of use to nobody else.
-    files: ["dist", "!dist/.tsbuildinfo", "README.md"],
+    // The maps of what is built lead to the sources; the compiler's notes are of use to nobody else.
+    files: ["dist", "src", "!dist/.tsbuildinfo", "README.md"],
     engines: { node: ">=20" },
     publishConfig: { access: "public" },
     scripts: { build: "tsc -b", test: "vitest run" },
