@@ -25,13 +25,14 @@ export async function extend(run: Run, names: Tables, claims: readonly ExtendCla
       for (const claim of pending) give(claim, true);
       break;
     }
-    const found = await readLeases(run, names, pending);
+    // Before the reading: the server's answer is at least that much later than the claims were sent.
     const elapsedMs = systemClock.now() - sentAt;
+    const found = await readLeases(run, names, pending);
     const locked: ExtendClaim[] = [];
     for (const claim of pending) {
       const lease = found.find(({ key, owner, token }) => key === claim.key && owner === claim.owner && token === claim.token);
       if (lease === undefined) give(claim, false);
-      // What was asked for: to live so long from when it was sent.
+      // What was asked for: to live so long from when it was sent. A lease that is taken for locked by mistake is renewed once more.
       else if (lease.remainingMs >= claim.ttlMs - elapsedMs) give(claim, true);
       else locked.push(claim);
     }

@@ -35,7 +35,8 @@ export function checkOptions(options: MysqlDriverOptions): void {
   if (given.length !== 1) {
     throw new TypeError(`mysqlDriver takes exactly one of ${kinds.join(", ")}; given: ${given.join(", ") || "none"}`);
   }
-  const { connections, createTable } = options;
+  const { connection, connections, createTable } = options;
+  if (Array.isArray(connection) && connection.length === 0) throw new RangeError("connection must name at least one host, got []");
   if (connections !== undefined && !(Number.isInteger(connections) && connections >= 2 && connections <= 64)) {
     throw new RangeError(`connections must be a whole number from 2 to 64, got ${String(connections)}`);
   }

@@ -90,12 +90,13 @@ export function untilBlocked(pool: Pool, statements: number): Promise<void> {
   );
 }
 
-/** Locks the row of a key, as a transaction of an application may; resolves to what ends it. */
-export async function lockRow(pool: Pool, table: string, key: string): Promise<() => Promise<void>> {
+/** Locks the row of a key, as a transaction of an application may; resolves to what ends it, after a statement of its own. */
+export async function lockRow(pool: Pool, table: string, key: string): Promise<(last?: string) => Promise<void>> {
   const connection = await pool.getConnection();
   await connection.query("BEGIN");
   await connection.query(`SELECT * FROM ${table} WHERE lock_key = '${key}' FOR UPDATE`);
-  return async () => {
+  return async (last = "DO 0") => {
+    await connection.query(last);
     await connection.query("COMMIT");
     connection.release();
   };
