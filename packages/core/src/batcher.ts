@@ -130,6 +130,11 @@ class Lane<C extends Claim, R> implements Entry {
     else if (this.slot < 0) this.#options.schedule.set(this, this.#lateAt());
   }
 
+  /** What still waits is told: a flight that can no longer start fails. */
+  closed(): void {
+    while (this.#claims.length > 0) this.#flush(this.#options.clock.now());
+  }
+
   /** The batch in flight is late: the next one does not wait for it. */
   run(now: number): void {
     if (this.#claims.length > 0 && !this.#flushing) this.#flush(now);
@@ -231,6 +236,10 @@ class Flight<C extends Claim, R> implements Entry {
   }
 
   start(timeoutMs: number): void {
+    if (this.#options.schedule.closed) {
+      this.closed();
+      return;
+    }
     this.#options.schedule.set(this, this.#sentAt + timeoutMs);
     // The driver gets a little less, so that its own, more telling, error comes before ours.
     const call = { timeoutMs: Math.max(timeoutMs - Math.min(timeoutMs / 10, 50), 1) };
@@ -243,6 +252,10 @@ class Flight<C extends Claim, R> implements Entry {
       // Told later like every other answer: whoever submits is not ready for it yet.
       queueMicrotask(() => this.#fail(unknownFrom(error)));
     }
+  }
+
+  closed(): void {
+    this.#fail(driverError("the provider was closed before the backend answered", { applied: "unknown", retryable: false }));
   }
 
   /** The time is over and the driver has not stopped as it should have. */

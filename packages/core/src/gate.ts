@@ -251,6 +251,8 @@ export class Gate implements Entry {
 
   /** Whether asking the server makes sense: nothing of ours is in the way, and nobody else is asking for us. */
   #mayContend(spec: AcquireSpec): boolean {
+    // While close() ends the waiters one by one, the next is not to go on instead.
+    if (this.#engine.closed) return false;
     const contenders = this.#contending.length;
     if (this.#ofOneOwner) return this.#leases === undefined && contenders === 0;
     const pausing = this.slot >= 0;

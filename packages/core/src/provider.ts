@@ -36,6 +36,7 @@ import {
 } from "./options.js";
 import { createInstanceId } from "./owner.js";
 import { lateRenewal, refresh } from "./renewer.js";
+import type { Entry } from "./schedule.js";
 import { Flights } from "./singleflight.js";
 import type { LockStats } from "./stats.js";
 
@@ -298,7 +299,14 @@ class Provider implements LockProvider {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    if (this.#closing === undefined) {
+      let settle: (closed: Promise<void>) => void = () => {};
+      // Known before it begins: a listener of the losses it causes may call it again.
+      this.#closing = new Promise((resolve) => {
+        settle = resolve;
+      });
+      settle(this.#close());
+    }
     return this.#closing;
   }
 
@@ -320,7 +328,7 @@ class Provider implements LockProvider {
     schedule.close();
     await this.#atMost(
       closePatienceMs,
-      driver.close().catch((error: unknown) => this.#engine.report(error, "close the driver")),
+      (async () => driver.close())().catch((error: unknown) => this.#engine.report(error, "close the driver")),
     );
   }
 
@@ -403,8 +411,11 @@ class Provider implements LockProvider {
       this.#detector?.left(scope);
     }
     const { loss } = lock;
-    await lock.unlock().catch((error: unknown) => this.#engine.report(error, "release", lock.key));
-    if (loss !== undefined) throw new LockLostError(lock.key, loss, { value });
+    const kept = await lock.unlock().catch((error: unknown) => {
+      this.#engine.report(error, "release", lock.key);
+      return true;
+    });
+    if (loss !== undefined || !kept) throw new LockLostError(lock.key, loss ?? "refused", { value });
     return value;
   }
 
@@ -429,17 +440,24 @@ class Provider implements LockProvider {
   /** A call outside of the batches, with their guarantee: it ends in time whatever the driver does. */
   async #direct<T>(doing: string, key: string | undefined, run: (call: Call) => Promise<T>): Promise<T> {
     this.#open(key);
-    const { clock, driver, spec } = this.#engine;
+    const { clock, driver, schedule, spec } = this.#engine;
     const timeoutMs = spec.base.attemptTimeoutMs;
     try {
       return await new Promise<T>((resolve, reject) => {
-        const late = () => reject(driverError("the backend did not answer in time", { applied: "unknown", retryable: true }));
-        const timer = clock.setTimer(late, timeoutMs, true);
-        run({ timeoutMs })
+        const limit: Entry = {
+          at: 0,
+          slot: -1,
+          keepsAlive: true,
+          run: () => reject(driverError("the backend did not answer in time", { applied: "unknown", retryable: true })),
+          closed: () => reject(new ProviderClosedError(key)),
+        };
+        schedule.set(limit, clock.now() + timeoutMs);
+        (async () => run({ timeoutMs }))()
           .then(resolve, reject)
-          .finally(() => timer.cancel());
+          .finally(() => schedule.delete(limit));
       });
     } catch (error) {
+      if (error instanceof ProviderClosedError) throw error;
       throw new LockBackendError(driver.name, doing, error, key);
     }
   }

@@ -9,6 +9,8 @@ export interface Entry {
   /** Whether the process must stay alive for it: true for what somebody waits for, false for upkeep. */
   readonly keepsAlive: boolean;
   run(now: number): void;
+  /** The schedule was closed: this is the last chance to tell whoever waits. */
+  closed?(): void;
 }
 
 /** A suspended machine stops the timers' clock; waking this often lets the true clock be asked soon after. */
@@ -69,13 +71,14 @@ export class Schedule {
     return this.#closed;
   }
 
-  /** Drops every entry and the timer; nothing can be added any more. */
+  /** Drops every entry and the timer, and says so to those who asked; nothing can be added any more. */
   close(): void {
     this.#closed = true;
-    for (const entry of this.#heap) entry.slot = -1;
-    this.#heap.length = 0;
+    const dropped = this.#heap.splice(0);
+    for (const entry of dropped) entry.slot = -1;
     this.#vital = 0;
     this.#stopTimer();
+    for (const entry of dropped) entry.closed?.();
   }
 
   #arm(): void {
