@@ -98,6 +98,7 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
   /** The gate has put it into its queue. */
   queued(): void {
     this.state = "queued";
+    this.#startAfresh();
     // One verdict is due within the time of one attempt, whoever makes it.
     this.#setTimer(this.startedAt + (this.oneVerdict ? this.spec.attemptTimeoutMs : Math.min(this.spec.waitMs, this.spec.retryForMs)));
   }
@@ -318,6 +319,18 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
     if (this.spec.owner !== undefined) return;
     if (this.#ghostUntil > now) this.#undo(this.#ghostUntil, false);
     else if (this.#hasPlace) this.#undo(now + this.spec.ttlMs, true);
+  }
+
+  /**
+   * Back in the local line nobody asks for this owner, so a place it keeps on the server would only be in the way of others. What is given up is
+   * on its way to the server, so the owner is not used again.
+   */
+  #startAfresh(): void {
+    if (!this.#hasPlace && this.#ghostUntil === 0) return;
+    this.#cleanUp(this.#engine.clock.now());
+    this.#hasPlace = false;
+    this.#ghostUntil = 0;
+    this.#owner = this.spec.owner;
   }
 
   #undoGrant(token: bigint, now: number): void {

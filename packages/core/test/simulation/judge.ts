@@ -16,14 +16,15 @@ export class Judge {
   readonly #holds = new Map<string, Set<Hold>>();
   readonly #newest = new Map<string, { token: bigint; holder: string }>();
   readonly #log: string[] = [];
-  readonly #now: () => number;
+  /** True time. */
+  readonly now: () => number;
 
   constructor(now: () => number) {
-    this.#now = now;
+    this.now = now;
   }
 
   note(what: string): void {
-    this.#log.push(`${this.#now().toFixed(1).padStart(10)}  ${what}`);
+    this.#log.push(`${this.now().toFixed(1).padStart(10)}  ${what}`);
   }
 
   /** What happened, for a failure's report. */

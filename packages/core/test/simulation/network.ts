@@ -1,9 +1,27 @@
 /** A driver whose every call crosses a bad network: slow, lost before or after it was carried out, or carried out long after it was given up. */
-import type { AcquireClaim, Call, DriverCapabilities, ExtendClaim, LockDriver, ReleaseClaim } from "../../src/index.ts";
+import type {
+  AcquireClaim,
+  AcquireResult,
+  Call,
+  DriverCapabilities,
+  ExtendClaim,
+  Holder,
+  LockDriver,
+  ReleaseClaim,
+} from "../../src/index.ts";
 import { driverError } from "../../src/index.ts";
-import type { LockTable } from "../support/lock-table.ts";
 import type { Random } from "./random.ts";
 import type { Client, World } from "./world.ts";
+
+/** The server: decides each claim at once, on true time. */
+export interface Table {
+  readonly queue: boolean;
+  acquire(claim: AcquireClaim): AcquireResult;
+  extend(claim: ExtendClaim): boolean;
+  release(claim: ReleaseClaim): boolean;
+  holders(key: string): readonly Holder[];
+  watch(key: string, wake: () => void): () => void;
+}
 
 /** What really happened, so that a run can show that it contained what it claims to test. */
 export interface NetworkCounts {
@@ -18,17 +36,17 @@ export interface NetworkCounts {
 /** A request that was given up is carried out at most so long after it was sent: connections do not last for ever. */
 export const latestDeliveryMs = 50_000;
 
-const capabilities: DriverCapabilities = { scope: "network", minTtlMs: 1, ttlStepMs: 1, maxBatch: 8, watch: true, queue: false };
+const capabilities: Omit<DriverCapabilities, "queue"> = { scope: "network", minTtlMs: 1, ttlStepMs: 1, maxBatch: 8, watch: true };
 
 export class Network {
   /** Probability of a fault in a call; 0 once the world calms down. */
   faultiness: number;
   readonly counts: NetworkCounts = { calls: 0, lostRequests: 0, lostReplies: 0, lateDeliveries: 0, lateGrants: 0, lostWakes: 0 };
   readonly #world: World;
-  readonly #table: LockTable;
+  readonly #table: Table;
   readonly #random: Random;
 
-  constructor(world: World, table: LockTable, random: Random, faultiness: number) {
+  constructor(world: World, table: Table, random: Random, faultiness: number) {
     this.#world = world;
     this.#table = table;
     this.#random = random;
@@ -39,7 +57,7 @@ export class Network {
     const table = this.#table;
     return {
       name: "simulated",
-      capabilities,
+      capabilities: { ...capabilities, queue: table.queue },
       acquire: (claims: readonly AcquireClaim[], call: Call) =>
         this.#call(client, call, (late) =>
           claims.map((claim) => {
@@ -53,7 +71,7 @@ export class Network {
       inspect: (key: string, call: Call) => this.#call(client, call, () => table.holders(key)),
       async *list() {},
       watch: (claim, wake) => this.#watch(client, claim.key, wake),
-      sweep: async () => table.sweep(),
+      sweep: async () => 0,
       ping: async () => {},
       close: async () => {},
     };

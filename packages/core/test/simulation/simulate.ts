@@ -1,9 +1,9 @@
 /** One random schedule: three providers over one server and a bad network, on virtual time. Everything follows from the seed. */
 import { createLockProvider, type Lock, LockError, type LockOptions, type LockProvider } from "../../src/index.ts";
-import { LockTable } from "../support/lock-table.ts";
 import { Judge } from "./judge.ts";
-import { latestDeliveryMs, Network, type NetworkCounts } from "./network.ts";
+import { latestDeliveryMs, Network, type NetworkCounts, type Table } from "./network.ts";
 import { Random } from "./random.ts";
+import { plainTable, queueTable } from "./tables.ts";
 import { Client, World } from "./world.ts";
 
 export interface Coverage extends NetworkCounts {
@@ -30,14 +30,69 @@ const keys = ["a", "b"];
 /** The stormy part: operations start and faults happen within it. */
 const stormMs = 8_000;
 
-export async function simulate(seed: number): Promise<Outcome> {
+/** What a seed stands for, before anything has happened: it can be played whole or, to find what matters, in part. */
+interface Plan {
+  readonly queue: boolean;
+  readonly faultiness: number;
+  readonly handOff: false | { max: number; maxMs: number } | undefined;
+  readonly clocks: readonly { name: string; rate: number; offset: number }[];
+  readonly steps: readonly Step[];
+  readonly networkSeed: number;
+}
+
+type Step = { readonly at: number; readonly client: number } & ({ readonly operation: Operation } | { readonly pauseMs: number });
+
+function plan(seed: number): Plan {
   const random = new Random(seed);
+  const clocks = ["p", "q", "r"].map((name) => ({ name, rate: random.between(0.996, 1.004), offset: random.between(0, 1e6) }));
+  const steps: Step[] = [];
+  let client = 0;
+  let startsAt = 0;
+  let operation: Operation | undefined;
+  for (let i = Math.floor(random.between(4, 20)); i > 0; i--) {
+    // Many want the same at about the same time: only those can hand a lease on.
+    if (operation === undefined || random.chance(0.5)) {
+      client = Math.floor(random.next() * clocks.length);
+      startsAt = random.between(0, stormMs);
+      operation = choose(random, (clocks[client] as { name: string }).name);
+    }
+    const holder = operation.options.owner ?? `${client}-${i}`;
+    steps.push({ at: startsAt + random.between(0, 20), client, operation: { ...operation, holder } });
+  }
+  for (let i = random.pick([0, 0, 1, 2, 3]); i > 0; i--)
+    steps.push({ at: random.between(0, stormMs), client: Math.floor(random.next() * clocks.length), pauseMs: random.between(100, 4_000) });
+  return {
+    queue: random.chance(0.3),
+    faultiness: random.pick([0, 0, 0.02, 0.1, 0.3]),
+    handOff: random.pick([undefined, false, { max: 2, maxMs: 50 }]),
+    clocks,
+    steps,
+    networkSeed: random.next() * 2 ** 32,
+  };
+}
+
+/** The smallest part of a failing schedule that still fails: steps are left out one after another, as long as it does. */
+export async function shrink(seed: number): Promise<{ outcome: Outcome; left: number; of: number }> {
+  const { steps } = plan(seed);
+  const without = new Set<number>();
+  let outcome = await simulate(seed);
+  for (let index = 0; index < steps.length; index++) {
+    without.add(index);
+    const smaller = await simulate(seed, without);
+    if (smaller.faults.length > 0) outcome = smaller;
+    else without.delete(index);
+  }
+  return { outcome, left: steps.length - without.size, of: steps.length };
+}
+
+/** @param without steps of the plan that are left out. */
+export async function simulate(seed: number, without: ReadonlySet<number> = new Set()): Promise<Outcome> {
+  const { queue, faultiness, handOff, clocks, steps, networkSeed } = plan(seed);
   const world = new World();
-  const table = new LockTable({ now: () => world.now, date: () => new Date(0), setTimer: () => ({ cancel() {}, keepAlive() {} }) });
-  const network = new Network(world, table, random, random.pick([0, 0.02, 0.1, 0.3]));
+  const table = queue ? queueTable(world) : plainTable(world);
+  const network = new Network(world, table, new Random(networkSeed), faultiness);
   const judge = new Judge(() => world.now);
-  const handOff = random.pick([undefined, false, { max: 2, maxMs: 50 }] as const);
-  const clients = ["p", "q", "r"].map((name) => new Client(world, name, random.between(0.996, 1.004), random.between(0, 1e6)));
+  const clients = clocks.map(({ name, rate, offset }) => new Client(world, name, rate, offset));
   const providers = clients.map((clock) =>
     createLockProvider(network.driver(clock), {
       clock,
@@ -49,34 +104,26 @@ export async function simulate(seed: number): Promise<Outcome> {
   const counts = { timeouts: 0, backendErrors: 0, aborts: 0, losses: 0, pausesPastTtl: 0 };
   for (const provider of providers) provider.on("lost", () => counts.losses++);
 
+  // Where nothing goes wrong, nobody may wait in vain for a key that is free.
+  const calmly = faultiness === 0 && steps.every((step) => "operation" in step);
+  const freeSince = calmly ? watchFreeKeys(world, table) : undefined;
   let open = 0;
-  const operations = Math.floor(random.between(4, 20));
-  let index = 0;
-  let startsAt = 0;
-  let operation: Operation | undefined;
-  for (let i = 0; i < operations; i++) {
-    // Many want the same at about the same time: only those can hand a lease on.
-    if (operation === undefined || random.chance(0.5)) {
-      index = Math.floor(random.next() * clients.length);
-      startsAt = random.between(0, stormMs);
-      operation = choose(random, clients[index] as Client);
+  for (const [index, step] of steps.entries()) {
+    if (without.has(index)) continue;
+    const client = clients[step.client] as Client;
+    const provider = providers[step.client] as LockProvider;
+    if ("operation" in step) {
+      open++;
+      client.do(step.at, () => {
+        void operate(provider, client, step.operation, judge, counts, freeSince).then(() => open--);
+      });
+    } else {
+      if (step.pauseMs > 1_000) counts.pausesPastTtl++;
+      world.after(step.at, () => {
+        judge.note(`${client.name} is paused for ${step.pauseMs.toFixed(0)}`);
+        client.pausedUntil = world.now + step.pauseMs;
+      });
     }
-    const client = clients[index] as Client;
-    const provider = providers[index] as LockProvider;
-    const mine = { ...operation, holder: operation.options.owner ?? `${client.name}-${i}` };
-    open++;
-    client.do(startsAt + random.between(0, 20), () => {
-      void operate(provider, client, mine, judge, counts).then(() => open--);
-    });
-  }
-  for (let i = random.pick([0, 0, 1, 2, 3]); i > 0; i--) {
-    const client = random.pick(clients);
-    const lengthMs = random.between(100, 4_000);
-    if (lengthMs > 1_000) counts.pausesPastTtl++;
-    world.after(random.between(0, stormMs), () => {
-      judge.note(`${client.name} is paused for ${lengthMs.toFixed(0)}`);
-      client.pausedUntil = world.now + lengthMs;
-    });
   }
 
   // The storm, the last waits and holds, and whatever is delivered late.
@@ -109,10 +156,10 @@ async function calm(
   world: World,
   providers: readonly LockProvider[],
   clients: readonly Client[],
-  table: LockTable,
+  table: Table,
   judge: Judge,
 ): Promise<void> {
-  if (table.size > 0) judge.blame(`ghosts are left: ${table.keys().map((key) => `${key} by ${table.holders(key).map((h) => h.owner)}`)}`);
+  for (const key of keys) for (const { owner } of table.holders(key)) judge.blame(`a ghost is left: ${key} by ${owner}`);
   let served = 0;
   for (const [index, provider] of providers.entries()) {
     for (const key of keys) {
@@ -134,7 +181,24 @@ async function calm(
   const closed = providers.map((provider) => provider.close());
   await world.run(world.now + 2_000);
   await Promise.all(closed);
-  if (table.size > 0) judge.blame("a lease is left after close");
+  for (const key of keys) if (table.holders(key).length > 0) judge.blame(`a lease on ${key} is left after close`);
+}
+
+/** A free key is noticed by a notification or, at the latest, by the slowest look of the default strategy. */
+const noticedMs = 2_500;
+
+/** Since when each key has had no live lease, looked at now and then. */
+function watchFreeKeys(world: World, table: Table): Map<string, number> {
+  const since = new Map<string, number>();
+  const look = () => {
+    for (const key of keys) {
+      if (table.holders(key).length > 0) since.delete(key);
+      else if (!since.has(key)) since.set(key, world.now);
+    }
+    if (world.now < stormMs + 20_000) world.after(50, look);
+  };
+  look();
+  return since;
 }
 
 interface Operation {
@@ -148,10 +212,10 @@ interface Operation {
   readonly holder: string;
 }
 
-function choose(random: Random, client: Client): Operation {
+function choose(random: Random, client: string): Operation {
   const mode = random.pick(["exclusive", "exclusive", "shared"] as const);
   const limit = mode === "shared" && random.chance(0.5) ? random.pick([1, 2]) : undefined;
-  const owner = random.chance(0.1) ? `user-${client.name}` : undefined;
+  const owner = random.chance(0.1) ? `user-${client}` : undefined;
   // A user's own owner is never undone, so only its TTL can end a late delivery before the calm.
   const ttlMs = random.pick(owner === undefined ? [200, 1_000, 1_000, 3_000, 120_000] : [200, 1_000, 3_000]);
   return {
@@ -180,7 +244,14 @@ interface Counts {
   aborts: number;
 }
 
-async function operate(provider: LockProvider, client: Client, operation: Operation, judge: Judge, counts: Counts): Promise<void> {
+async function operate(
+  provider: LockProvider,
+  client: Client,
+  operation: Operation,
+  judge: Judge,
+  counts: Counts,
+  freeSince: Map<string, number> | undefined,
+): Promise<void> {
   const { key, kind, options, holder } = operation;
   const controller = new AbortController();
   const reason = new Error("the caller's own reason");
@@ -198,6 +269,9 @@ async function operate(provider: LockProvider, client: Client, operation: Operat
     else if (!(error instanceof LockError)) judge.blame(`an error of no kind: ${error}`);
     else if (error.code === "DLOCK_BACKEND") counts.backendErrors++;
     else counts.timeouts++;
+    const freeForMs = judge.now() - (freeSince?.get(key) ?? Number.POSITIVE_INFINITY);
+    if (error instanceof LockError && error.code === "DLOCK_TIMEOUT" && freeForMs > noticedMs && (options.waitMs ?? 0) > noticedMs + 500)
+      judge.blame(`${client.name} waited in vain for ${key}, free for ${freeForMs.toFixed(0)} ms`);
     judge.note(`${client.name} did not get ${key}: ${error instanceof Error ? error.message : error}`);
     return;
   }
