@@ -95,12 +95,13 @@ export type SectionShape = Readonly<Record<string, "string" | "number" | "boolea
  */
 export function checkSection(path: string, section: BackendSection, shape: SectionShape, oneOf: readonly string[] = []): void {
   for (const [option, value] of Object.entries(section)) {
+    if (value === undefined) continue;
     const type = Object.hasOwn(shape, option) ? (shape[option] as keyof typeof typeNames) : undefined;
     if (type === undefined) throw new TypeError(`${path}.${option} is unknown: ${path} takes ${listed(Object.keys(shape))}`);
     if (value === null || typeof value !== type || Array.isArray(value))
       throw new TypeError(`${path}.${option} must be ${typeNames[type]}, got ${kindOf(value)}`);
   }
-  const given = oneOf.filter((option) => Object.hasOwn(section, option));
+  const given = oneOf.filter((option) => section[option] !== undefined);
   if (oneOf.length === 0 || given.length === 1) return;
   if (given.length > 1) throw new TypeError(`${paths(path, given)} exclude each other: give one of them`);
   throw new TypeError(`${path}.${oneOf[0]} is missing: ${path} needs ${oneOf.length > 1 ? `one of ${listed(oneOf)}` : "it"}`);
