@@ -4,6 +4,7 @@ import {
   type AcquireResult,
   type Call,
   type Claim,
+  type Clock,
   type DriverError,
   type ExtendClaim,
   type Holder,
@@ -17,7 +18,7 @@ import {
 import { refusedBy } from "./errors.js";
 import { openCluster, openRedis, parseUrl, type RedisDriverOptions } from "./options.js";
 import { agreement, agreementSlot, groupCount, groupOf, Names, ownerText, slotOfGroup, tokenText } from "./protocol.js";
-import { acquired, holders, verdict } from "./records.js";
+import { acquisitions, failure, holders, verdicts } from "./records.js";
 import { acquireScript, extendScript, inspectScript, releaseScript, type Script } from "./scripts.js";
 import { evictionWarning } from "./server.js";
 import { Watches } from "./watches.js";
@@ -37,19 +38,19 @@ export function redisDriver(options: RedisDriverOptions): LockDriver {
   return new RedisDriver(options);
 }
 
-type Run<C, T> = (part: readonly C[], group: number, timeoutMs: number) => Promise<Outcome<T>[]>;
+type Run<C, T> = (part: readonly C[], group: number, endsAt: number) => Promise<Outcome<T>[]>;
 
 class RedisDriver implements LockDriver {
   readonly name = "redis";
   readonly capabilities = { scope: "network", minTtlMs: 1, ttlStepMs: 1, maxBatch: 500, watch: true, queue: false } as const;
   /** Groups are the lanes of a Cluster: what one frozen master serves delays nobody else. */
   readonly laneOf?: (key: string) => string;
+  readonly #clock: Clock;
   readonly #wire: Wire;
   readonly #names: Names;
   readonly #watches: Watches;
   readonly #warn: (message: string) => void;
-  #agreed: Promise<void> | undefined;
-  #agreedNow = false;
+  #agreed = false;
 
   constructor(options: RedisDriverOptions) {
     const given = [options.client, options.connection, options.cluster, options.url].filter((value) => value !== undefined);
@@ -62,11 +63,11 @@ class RedisDriver implements LockDriver {
     } = options.url === undefined ? options : { ...parseUrl(options.url), ...dropUrl(options) };
     this.#names = new Names(prefix);
     const clock = options.clock ?? systemClock;
+    this.#clock = clock;
     const opened = client ?? (cluster === undefined ? openRedis(connection ?? {}) : openCluster(cluster.nodes, cluster.options));
     // Another server may answer after a reconnect, or the same without its data.
     this.#wire = new Wire(opened, client === undefined, clock, () => {
-      this.#agreed = undefined;
-      this.#agreedNow = false;
+      this.#agreed = false;
     });
     this.#watches = new Watches(this.#wire, clock);
     this.#warn = options.onWarning ?? ((message) => process.emitWarning(message, "DlockWarning"));
@@ -74,7 +75,7 @@ class RedisDriver implements LockDriver {
   }
 
   acquire(claims: readonly AcquireClaim[], call: Call): Promise<readonly Outcome<AcquireResult>[]> {
-    return this.#decide(claims, call, async (part, group, timeoutMs) => {
+    return this.#decide(claims, call, async (part, group, endsAt) => {
       const keys = [this.#names.counter(group)];
       const args: Argument[] = [];
       for (const { key, owner, ttlMs, mode, limit, metadata } of part) {
@@ -82,51 +83,48 @@ class RedisDriver implements LockDriver {
         const how = mode === "exclusive" ? "x" : `s${limit ?? ""}`;
         args.push(ownerText(owner), Math.ceil(ttlMs), metadata === undefined ? how : `${how}+${metadata}`);
       }
-      const [nowUs, ...answers] = await this.#run(acquireScript, group, keys, args, timeoutMs);
-      return answers.map((answer, index) => acquired(answer, Math.ceil((part[index] as AcquireClaim).ttlMs), Number(nowUs)));
+      return acquisitions(part, await this.#run(acquireScript, group, keys, args, endsAt));
     });
   }
 
   extend(claims: readonly ExtendClaim[], call: Call): Promise<readonly Outcome<boolean>[]> {
-    return this.#decide(claims, call, async (part, group, timeoutMs) => {
+    return this.#decide(claims, call, async (part, group, endsAt) => {
       const args: Argument[] = [];
       for (const { owner, token, ttlMs, longestMs } of part) {
         args.push(tokenText(token) + ownerText(owner), Math.ceil(ttlMs), Math.ceil(longestMs));
       }
-      return (await this.#run(extendScript, group, this.#records(part), args, timeoutMs)).map(verdict);
+      return verdicts(part, await this.#run(extendScript, group, this.#records(part), args, endsAt));
     });
   }
 
   release(claims: readonly ReleaseClaim[], call: Call): Promise<readonly Outcome<boolean>[]> {
-    return this.#decide(claims, call, async (part, group, timeoutMs) => {
+    return this.#decide(claims, call, async (part, group, endsAt) => {
       const args: Argument[] = [this.#wire.sharded ? "SPUBLISH" : "PUBLISH"];
       for (const { owner, token } of part) args.push((token === undefined ? noToken : tokenText(token)) + ownerText(owner));
-      return (await this.#run(releaseScript, group, this.#records(part), args, timeoutMs)).map(verdict);
+      return verdicts(part, await this.#run(releaseScript, group, this.#records(part), args, endsAt));
     });
   }
 
   async inspect(key: string, call: Call): Promise<readonly Holder[]> {
-    const [nowUs, answer] = await this.#run(
-      inspectScript,
-      this.#wire.sharded ? groupOf(key) : 0,
-      [this.#names.record(key)],
-      [],
-      call.timeoutMs,
-    );
-    if (typeof answer === "string" && answer.startsWith("!")) throw refusedBy(answer.slice(1));
+    const [nowUs, answer] = await this.#look(this.#wire.sharded ? groupOf(key) : 0, [this.#names.record(key)], call.timeoutMs);
+    const failed = failure(answer);
+    if (failed !== undefined) throw refusedBy(failed);
     return holders(answer, Number(nowUs));
   }
 
   async *list({ prefix = "" }: { prefix?: string }): AsyncIterable<LockRecord> {
     // Opens the connection, and on a Cluster finds the masters.
-    await this.#compare(pageMs);
+    await this.#wire.ready(pageMs);
     // SCAN may show a key twice.
     const seen = new Set<string>();
     for (const master of this.#wire.masters()) {
       let cursor = "0";
       do {
         const scan = ["MATCH", this.#names.pattern(prefix), "COUNT", 500];
-        const [next, names] = (await this.#wire.sendTo(master, "scan", [cursor, ...scan], pageMs)) as [string, string[]];
+        const [next, names] = (await this.#wire.sendTo(master, "scan", [cursor, ...scan], this.#clock.now() + pageMs)) as [
+          string,
+          string[],
+        ];
         cursor = next;
         const keys = names.flatMap((name) => {
           const key = this.#names.keyOf(name);
@@ -146,20 +144,18 @@ class RedisDriver implements LockDriver {
 
   /** Redis removes what has ended by itself; entries of ended sharers go with the next look at their record, or with it. */
   async sweep(call: Call): Promise<number> {
-    this.#agreed = undefined;
-    await this.#agree(call.timeoutMs);
+    await this.#agree(this.#clock.now() + call.timeoutMs, true);
     return 0;
   }
 
   async ping(call: Call): Promise<void> {
+    const endsAt = this.#clock.now() + call.timeoutMs;
     const groups = this.#wire.sharded ? Array.from({ length: groupCount }, (_, group) => group) : [0];
     // A write that is refused wherever a grant would be, and changes nothing: no such key can exist.
-    await Promise.all(
-      groups.map((group) => this.#wire.send(slotOfGroup(group), "set", [this.#names.probe(group), "", "XX", "PX", 1], call.timeoutMs)),
-    );
-    await this.#agree(call.timeoutMs);
+    const probe = (group: number) => this.#wire.send(slotOfGroup(group), "set", [this.#names.probe(group), "", "XX", "PX", 1], endsAt);
+    await Promise.all(groups.map(probe));
     for (const master of this.#wire.masters()) {
-      const warning = evictionWarning(await this.#wire.sendTo(master, "info", ["memory"], call.timeoutMs).catch(() => ""));
+      const warning = evictionWarning(await this.#wire.sendTo(master, "info", ["memory"], endsAt).catch(() => ""));
       if (warning !== undefined) this.#warn(warning);
     }
   }
@@ -174,17 +170,21 @@ class RedisDriver implements LockDriver {
   }
 
   /** Calls a script by its hash, and with its text where the server does not know it (after a restart, a failover or SCRIPT FLUSH). */
-  async #run(script: Script, group: number, keys: readonly string[], args: readonly Argument[], timeoutMs: number): Promise<unknown[]> {
-    if (!this.#agreedNow) await this.#agree(timeoutMs);
+  async #run(script: Script, group: number, keys: readonly string[], args: readonly Argument[], endsAt: number): Promise<unknown> {
+    // What only reads must not write this down either.
+    if (!this.#agreed) await this.#agree(endsAt, script !== inspectScript);
+    const slot = slotOfGroup(group);
     const rest = [keys.length, ...keys, ...args];
     try {
-      return (await this.#wire.send(slotOfGroup(group), "evalsha", [script.sha, ...rest], timeoutMs)) as unknown[];
+      return await this.#wire.send(slot, "evalsha", [script.sha, ...rest], endsAt);
     } catch (error) {
-      const { message } = error as DriverError;
-      if (message.includes("NOSCRIPT"))
-        return (await this.#wire.send(slotOfGroup(group), "eval", [script.source, ...rest], timeoutMs)) as unknown[];
-      throw error;
+      if (!(error as Error).message.includes("NOSCRIPT")) throw error;
+      return this.#wire.send(slot, "eval", [script.source, ...rest], endsAt);
     }
+  }
+
+  #look(group: number, records: readonly string[], timeoutMs: number): Promise<unknown[]> {
+    return this.#run(inspectScript, group, records, [], this.#clock.now() + timeoutMs) as Promise<unknown[]>;
   }
 
   async #inspectAll(keys: readonly string[]): Promise<LockRecord[]> {
@@ -192,7 +192,7 @@ class RedisDriver implements LockDriver {
     const found: LockRecord[] = [];
     for (const [group, part] of this.#parts(claims)) {
       const records = part.map(({ key }) => this.#names.record(key));
-      const [nowUs, ...answers] = await this.#run(inspectScript, group, records, [], pageMs);
+      const [nowUs, ...answers] = await this.#look(group, records, pageMs);
       for (const [index, answer] of answers.entries()) {
         const key = part[index]?.key as string;
         for (const holder of holders(answer, Number(nowUs))) found.push({ key, ...holder });
@@ -214,22 +214,22 @@ class RedisDriver implements LockDriver {
   }
 
   async #decide<C extends Claim, T>(claims: readonly C[], call: Call, run: Run<C, T>): Promise<readonly Outcome<T>[]> {
-    const { timeoutMs } = call;
-    if (!this.#wire.sharded) return this.#decideIn(claims, 0, timeoutMs, run);
+    const endsAt = this.#clock.now() + call.timeoutMs;
+    if (!this.#wire.sharded) return this.#decideIn(claims, 0, endsAt, run);
     const parts = this.#parts(claims);
     const answers = new Map<C, Outcome<T>>();
     await Promise.all(
       [...parts].map(async ([group, part]) => {
-        const outcomes = await this.#decideIn(part, group, timeoutMs, run);
+        const outcomes = await this.#decideIn(part, group, endsAt, run);
         for (const [index, claim] of part.entries()) answers.set(claim, outcomes[index] as Outcome<T>);
       }),
     );
     return claims.map((claim) => answers.get(claim) as Outcome<T>);
   }
 
-  async #decideIn<C extends Claim, T>(part: readonly C[], group: number, timeoutMs: number, run: Run<C, T>): Promise<Outcome<T>[]> {
+  async #decideIn<C extends Claim, T>(part: readonly C[], group: number, endsAt: number, run: Run<C, T>): Promise<Outcome<T>[]> {
     try {
-      const outcomes = await run(part, group, timeoutMs);
+      const outcomes = await run(part, group, endsAt);
       // A master that became a replica will not be one again on this connection: the next one leads to the new master.
       if (outcomes.some((outcome) => isDriverError(outcome) && outcome.message.includes("READONLY"))) this.#wire.renew(slotOfGroup(group));
       return outcomes;
@@ -237,31 +237,19 @@ class RedisDriver implements LockDriver {
       if (!isDriverError(error)) throw error;
       // While a slot moves, a script that names keys on both sides is refused: then each key is asked for where it is.
       if (part.length === 1 || !error.message.includes("TRYAGAIN")) return part.map(() => error);
-      return (await Promise.all(part.map((claim) => this.#decideIn([claim], group, timeoutMs, run)))).flat();
+      return (await Promise.all(part.map((claim) => this.#decideIn([claim], group, endsAt, run)))).flat();
     }
   }
 
   /** Two clients that spread keys differently would lock two different records: the first to come writes down how. */
-  #agree(timeoutMs: number): Promise<void> {
-    this.#agreed ??= this.#compare(timeoutMs).then(
-      () => {
-        this.#agreedNow = true;
-      },
-      (error) => {
-        this.#agreed = undefined;
-        throw error;
-      },
-    );
-    return this.#agreed;
-  }
-
-  async #compare(timeoutMs: number): Promise<void> {
+  async #agree(endsAt: number, write: boolean): Promise<void> {
     const name = this.#names.agreement;
-    const read = () => this.#wire.send(agreementSlot, "get", [name], timeoutMs);
+    const read = () => this.#wire.send(agreementSlot, "get", [name], endsAt);
     let found = await read();
+    if (found === null && !write) return;
     if (found === null) {
       // A server that is out of memory cannot keep it, and grants nothing either; what is held must still be renewed and released.
-      await this.#wire.send(agreementSlot, "set", [name, agreement, "NX"], timeoutMs).catch((error: DriverError) => {
+      await this.#wire.send(agreementSlot, "set", [name, agreement, "NX"], endsAt).catch((error: DriverError) => {
         if (!error.message.includes("OOM")) throw error;
       });
       found = (await read()) ?? agreement;
@@ -269,6 +257,7 @@ class RedisDriver implements LockDriver {
     if (found !== agreement) {
       throw refusedBy(`another dlock lives under this prefix: ${String(found)}, this one is ${agreement}`);
     }
+    this.#agreed = true;
   }
 }
 

@@ -7,10 +7,23 @@ export function failure(answer: unknown): string | undefined {
   return typeof answer === "string" && answer.startsWith("!") ? answer.slice(1) : undefined;
 }
 
-export function acquired(answer: unknown, ttlMs: number, nowUs: number): Outcome<AcquireResult> {
+/** The answers of the acquire script, which are one text of tokens when all are granted. */
+export function acquisitions(claims: readonly { ttlMs: number }[], reply: unknown): Outcome<AcquireResult>[] {
+  if (typeof reply === "string") {
+    return claims.map(({ ttlMs }, index) => granted(reply.slice(16 * index, 16 * index + 16), ttlMs));
+  }
+  const [nowUs, ...answers] = reply as [number | string, ...unknown[]];
+  return claims.map(({ ttlMs }, index) => acquired(answers[index], ttlMs, Number(nowUs)));
+}
+
+function granted(token: string, ttlMs: number): AcquireResult {
+  return { acquired: true, token: BigInt(token), ttlMs: Math.ceil(ttlMs) };
+}
+
+function acquired(answer: unknown, ttlMs: number, nowUs: number): Outcome<AcquireResult> {
   if (typeof answer === "string") {
     const failed = failure(answer);
-    return failed === undefined ? { acquired: true, token: BigInt(answer), ttlMs } : refusedBy(failed);
+    return failed === undefined ? granted(answer, ttlMs) : refusedBy(failed);
   }
   const [left, kind, first, second] = answer as [number | string, string, string, string | undefined];
   const leftMs = Number(left);
@@ -18,9 +31,13 @@ export function acquired(answer: unknown, ttlMs: number, nowUs: number): Outcome
   return leftMs < 0 ? { acquired: false, holder } : { acquired: false, retryAfterMs: leftMs, holder };
 }
 
-export function verdict(answer: unknown): Outcome<boolean> {
-  const failed = failure(answer);
-  return failed === undefined ? Number(answer) === 1 : refusedBy(failed);
+/** The answers of the extend and release scripts, which are one number when all are yes. */
+export function verdicts(claims: readonly unknown[], reply: unknown): Outcome<boolean>[] {
+  if (!Array.isArray(reply)) return claims.map(() => true);
+  return reply.map((answer) => {
+    const failed = failure(answer);
+    return failed === undefined ? Number(answer) === 1 : refusedBy(failed);
+  });
 }
 
 /** The live holders of an answer of the inspect script, oldest first. */

@@ -63,130 +63,138 @@ end
 
 /**
  * KEYS: the counter, then the records. ARGV for each claim: `ownerText`; the TTL; `x`, `s`, or `s` and the limit, then the metadata after a `+`.
- * Answers: the time in microseconds; then for each the token, or {ms until it may succeed or -1, `x`, value} or {ms, `s`, owner, entry}, which
- * is one of those in the way.
+ * Answers: when all are granted, one text of all tokens, 16 digits each. Otherwise the time in microseconds, then for each claim the token, or
+ * {ms until it may succeed or -1, `x`, value} or {ms, `s`, owner, entry}, which is one of those in the way.
+ * As many tokens as there are claims are taken from the counter at once: a gap does no harm, and a server that refuses writes says so first.
  */
 export const acquireScript = script(`${now}
-local answers, left, granted = {us}, nil, false
-local stored = redis.call('GET', KEYS[1])
+local keys, argv, byte, sub, format, pcall_ = KEYS, ARGV, string.byte, string.sub, string.format, redis.pcall
 local token = us - 1
+local stored = redis.call('SET', keys[1], format('%016.0f', token + #keys - 1), 'GET')
 if stored then
-  stored = tonumber(stored)
-  if not stored then return redis.error_reply('FOREIGN counter') end
-  if stored > token then token = stored end
+  local last = tonumber(stored)
+  if not last or last + #keys > 9007199254740991 then
+    redis.call('SET', keys[1], stored)
+    return redis.error_reply(last and 'EXHAUSTED tokens' or 'FOREIGN counter')
+  end
+  if last > token then
+    token = last
+    redis.call('SET', keys[1], format('%016.0f', token + #keys - 1))
+  end
 end
-if token + #KEYS > 9007199254740991 then return redis.error_reply('EXHAUSTED') end
 
-for i = 2, #KEYS do
+local answers, left = {us}, nil
+for i = 2, #keys do
   local at = 3 * i - 5
-  if string.byte(ARGV[at + 2]) == 120 then
-    local text = string.format('%016.0f', token + 1)
-    local set = redis.pcall('SET', KEYS[i], text .. ARGV[at] .. string.sub(ARGV[at + 2], 2), 'PX', ARGV[at + 1], 'NX')
-    if set and set.ok then
-      token, granted, answers[i] = token + 1, true, text
-    elseif set then
-      answers[i] = '!' .. set.err
-    end
+  local how = argv[at + 2]
+  if byte(how) == 120 then
+    local text = format('%016.0f', token + i - 1)
+    local set = pcall_('SET', keys[i], text .. argv[at] .. sub(how, 2), 'PX', argv[at + 1], 'NX')
+    if set then answers[i] = set.ok and text or '!' .. set.err end
   end
   if not answers[i] then
     left = left or {}
     left[#left + 1] = i
   end
 end
-
-if left then
-  ${slowly}
-  local function digits(number)
-    return string.format('%016.0f', number)
-  end
-
-  -- Removes ended entries. Returns how many live, the first and the last of their ends, and the oldest sharer with its entry.
-  local function census(key)
-    local all = redis.call('HGETALL', key)
-    local live, first, final, oldest, entry = 0, nil, nil, nil, nil
-    for i = 1, #all, 2 do
-      local ends = tonumber(string.sub(all[i + 1], 1, 16))
-      if not ends then error('FOREIGN') end
-      if ends < ms then
-        redis.call('HDEL', key, all[i])
-      else
-        live = live + 1
-        if not first or ends < first then first = ends end
-        if not final or ends > final then final = ends end
-        if not entry or string.sub(all[i + 1], 17, 32) < string.sub(entry, 17, 32) then oldest, entry = all[i], all[i + 1] end
-      end
-    end
-    return live, first, final, oldest, entry
-  end
-
-  each(left, function(i)
-    local key, at = KEYS[i], 3 * i - 5
-    local named, ttl = ARGV[at], tonumber(ARGV[at + 1])
-    local mode, limit, metadata = string.match(ARGV[at + 2], '^([xs])(%d*)(.*)$')
-    local kind, value = read(key)
-    if kind == 'x' then
-      if mode == 'x' and string.sub(value, 17, 16 + #named) == named then
-        keep(key, ttl)
-        return string.sub(value, 1, 16)
-      end
-      local remaining = redis.call('PTTL', key)
-      return {remaining < 0 and -1 or remaining + 1, 'x', value}
-    end
-    if mode == 'x' then
-      local live, _, final, oldest, entry = census(key)
-      if live > 0 then return {final - ms + 1, 's', oldest, entry} end
-      token, granted = token + 1, true
-      redis.call('SET', key, digits(token) .. named .. metadata, 'PX', ttl)
-      return digits(token)
-    end
-    local owner = string.sub(named, 4)
-    limit = tonumber(limit)
-    if kind == 's' then
-      local ends, held = sharer(key, owner)
-      if ends and ends >= ms then
-        if ends < ms + ttl then redis.call('HSET', key, owner, digits(ms + ttl) .. held) end
-        keep(key, ttl)
-        return string.sub(held, 1, 16)
-      end
-      local count = redis.call('HLEN', key)
-      -- Counting is only needed near the limit, and now and then so that ended entries cannot pile up under a key that is always held.
-      if (limit and count >= limit) or count % 32 == 31 then
-        local live, first, _, oldest, entry = census(key)
-        if limit and live >= limit then return {first - ms + 1, 's', oldest, entry} end
-      end
-    end
-    redis.call('HSET', key, owner, digits(ms + ttl) .. digits(token + 1) .. metadata)
-    token, granted = token + 1, true
-    keep(key, ttl)
-    return digits(token)
-  end)
+if not left then
+  answers[1] = ''
+  return table.concat(answers)
 end
 
-if granted then redis.call('SET', KEYS[1], string.format('%016.0f', token)) end
+${slowly}
+local function digits(number)
+  return string.format('%016.0f', number)
+end
+
+-- Removes ended entries. Returns how many live, the first and the last of their ends, and the oldest sharer with its entry.
+local function census(key)
+  local all = redis.call('HGETALL', key)
+  local live, first, final, oldest, entry = 0, nil, nil, nil, nil
+  for i = 1, #all, 2 do
+    local ends = tonumber(string.sub(all[i + 1], 1, 16))
+    if not ends then error('FOREIGN') end
+    if ends < ms then
+      redis.call('HDEL', key, all[i])
+    else
+      live = live + 1
+      if not first or ends < first then first = ends end
+      if not final or ends > final then final = ends end
+      if not entry or string.sub(all[i + 1], 17, 32) < string.sub(entry, 17, 32) then oldest, entry = all[i], all[i + 1] end
+    end
+  end
+  return live, first, final, oldest, entry
+end
+
+each(left, function(i)
+  local key, at = KEYS[i], 3 * i - 5
+  local named, ttl = ARGV[at], tonumber(ARGV[at + 1])
+  local mode, limit, metadata = string.match(ARGV[at + 2], '^([xs])(%d*)(.*)$')
+  local kind, value = read(key)
+  if kind == 'x' then
+    if mode == 'x' and string.sub(value, 17, 16 + #named) == named then
+      keep(key, ttl)
+      return string.sub(value, 1, 16)
+    end
+    local remaining = redis.call('PTTL', key)
+    return {remaining < 0 and -1 or remaining + 1, 'x', value}
+  end
+  if mode == 'x' then
+    local live, _, final, oldest, entry = census(key)
+    if live > 0 then return {final - ms + 1, 's', oldest, entry} end
+    redis.call('SET', key, digits(token + i - 1) .. named .. metadata, 'PX', ttl)
+    return digits(token + i - 1)
+  end
+  local owner = string.sub(named, 4)
+  limit = tonumber(limit)
+  if kind == 's' then
+    local ends, held = sharer(key, owner)
+    if ends and ends >= ms then
+      if ends < ms + ttl then redis.call('HSET', key, owner, digits(ms + ttl) .. held) end
+      keep(key, ttl)
+      return string.sub(held, 1, 16)
+    end
+    local count = redis.call('HLEN', key)
+    -- Counting is only needed near the limit, and now and then so that ended entries cannot pile up under a key that is always held.
+    if (limit and count >= limit) or count % 32 == 31 then
+      local live, first, _, oldest, entry = census(key)
+      if limit and live >= limit then return {first - ms + 1, 's', oldest, entry} end
+    end
+  end
+  redis.call('HSET', key, owner, digits(ms + ttl) .. digits(token + i - 1) .. metadata)
+  keep(key, ttl)
+  return digits(token + i - 1)
+end)
+
 return answers
 `);
 
 /**
- * KEYS: the records. ARGV for each claim: the token and `ownerText`, the TTL, the longest TTL it ever had. Answers: 1 or 0.
- * A lease that outlasts its longest TTL is one of a server whose clock stepped back: it is cut to what was asked for.
+ * KEYS: the records. ARGV for each claim: the token and `ownerText`, the TTL, the longest TTL it ever had. Answers: 1 when all are, else 1 or 0 for
+ * each. A lease that outlasts its longest TTL is one of a server whose clock stepped back: it is cut to what was asked for.
  */
 export const extendScript = script(`
-local answers, left = {}, nil
-for i = 1, #KEYS do
-  local at = 3 * i - 2
-  local value, lead = redis.pcall('GET', KEYS[i]), ARGV[at]
+local keys, argv, sub, pcall_ = KEYS, ARGV, string.sub, redis.pcall
+local answers, left, all = {}, nil, true
+for i = 1, #keys do
+  local key, at = keys[i], 3 * i - 2
+  local value, lead = pcall_('GET', key), argv[at]
   if not value then
-    answers[i] = 0
-  elseif type(value) == 'string' and string.sub(value, 1, #lead) == lead then
-    local remaining, ttl = redis.call('PTTL', KEYS[i]), tonumber(ARGV[at + 1])
-    local renewed = true
-    if remaining < ttl or remaining > tonumber(ARGV[at + 2]) then renewed = redis.pcall('PEXPIRE', KEYS[i], ttl) end
-    answers[i] = type(renewed) == 'table' and '!' .. renewed.err or 1
+    all, answers[i] = false, 0
+  elseif type(value) == 'string' and sub(value, 1, #lead) == lead then
+    local remaining, ttl, renewed = pcall_('PTTL', key), tonumber(argv[at + 1]), 1
+    if remaining < ttl or remaining > tonumber(argv[at + 2]) then renewed = pcall_('PEXPIRE', key, ttl) end
+    if type(renewed) == 'table' then
+      all, answers[i] = false, '!' .. renewed.err
+    else
+      answers[i] = 1
+    end
   else
     left = left or {}
     left[#left + 1] = i
   end
 end
+if all and not left then return 1 end
 
 if left then
   ${now} ${slowly}
@@ -206,20 +214,22 @@ return answers
 
 /**
  * KEYS: the records. ARGV: the command that tells of a release (PUBLISH or SPUBLISH); then for each claim the token, or `-` sixteen times
- * when only the owner counts, and `ownerText`. Answers: 1 or 0. That nobody could be told does not undo a release.
+ * when only the owner counts, and `ownerText`. Answers: 1 when all are, else 1 or 0 for each. That nobody could be told does not undo a release.
  */
 export const releaseScript = script(`
-local answers, left = {}, nil
-for i = 1, #KEYS do
-  local value, lead = redis.pcall('GET', KEYS[i]), ARGV[i + 1]
+local keys, argv, sub, pcall_ = KEYS, ARGV, string.sub, redis.pcall
+local answers, left, all = {}, nil, true
+for i = 1, #keys do
+  local key, lead = keys[i], argv[i + 1]
+  local value = pcall_('GET', key)
   if not value then
-    answers[i] = 0
-  elseif type(value) == 'string' and string.sub(value, 1, #lead) == lead then
-    local deleted = redis.pcall('DEL', KEYS[i])
+    all, answers[i] = false, 0
+  elseif type(value) == 'string' and sub(value, 1, #lead) == lead then
+    local deleted = pcall_('DEL', key)
     if type(deleted) == 'table' then
-      answers[i] = '!' .. deleted.err
+      all, answers[i] = false, '!' .. deleted.err
     else
-      redis.pcall(ARGV[1], KEYS[i], '')
+      pcall_(argv[1], key, '')
       answers[i] = 1
     end
   else
@@ -227,6 +237,7 @@ for i = 1, #KEYS do
     left[#left + 1] = i
   end
 end
+if all and not left then return 1 end
 
 if left then
   ${now} ${slowly}

@@ -19,7 +19,7 @@ export class Wire {
   readonly #undo: (() => void)[] = [];
   readonly #readiness: Readiness;
 
-  /** @param onConnect is called for each connection that is lost, since the next one may lead to another server. */
+  /** @param onLost is called for each connection that is lost, since the next one may lead to another server. */
   constructor(client: Redis | Cluster, owned: boolean, clock: Clock, onLost: () => void) {
     this.client = client;
     this.sharded = isCluster(client);
@@ -38,28 +38,28 @@ export class Wire {
   /**
    * Sends one command to the master of a slot and resolves to the answer.
    *
-   * @throws DriverError, `timeoutMs` from now at the latest.
+   * @param endsAt the moment of the clock at which it rejects at the latest.
+   * @throws DriverError.
    */
-  async send(slot: number, name: string, args: readonly Argument[], timeoutMs: number): Promise<unknown> {
-    const endsAt = this.#clock.now() + timeoutMs;
-    const command = () => new Command(name, args as Argument[], { replyEncoding: "utf8" });
+  send(slot: number, name: string, args: readonly Argument[], endsAt: number): Promise<unknown> {
     const { client } = this;
-    if (!this.#readiness.now) await this.#readiness.wait(timeoutMs);
-    const left = () => endsAt - this.#clock.now();
-    if (!isCluster(client)) return this.#dispatch(client, client, command(), left(), timeoutMs);
+    if (this.#readiness.now && !isCluster(client)) return this.#dispatch(client, client, name, args, endsAt);
+    return this.#find(slot, name, args, endsAt);
+  }
+
+  async #find(slot: number, name: string, args: readonly Argument[], endsAt: number): Promise<unknown> {
+    const { client } = this;
+    if (!this.#readiness.now) await this.#readiness.wait(endsAt - this.#clock.now());
+    if (!isCluster(client)) return this.#dispatch(client, client, name, args, endsAt);
     const node = masterOf(client, slot);
-    if (node === undefined) {
-      client.refreshSlotsCache();
-      return this.#dispatch(client, undefined, command(), left(), timeoutMs);
-    }
     try {
-      return await this.#dispatch(node, node, command(), left(), timeoutMs);
+      if (node !== undefined) return await this.#dispatch(node, node, name, args, endsAt);
     } catch (error) {
-      // The slot lives elsewhere by now: ioredis follows. It did nothing here, so that is no second attempt.
+      // The slot lives elsewhere by now, and nothing was done here: ioredis follows, which is no second attempt.
       if (!/Redis answered "(MOVED|ASK) /.test((error as Error).message)) throw error;
-      client.refreshSlotsCache();
-      return this.#dispatch(client, undefined, command(), left(), timeoutMs);
     }
+    client.refreshSlotsCache();
+    return this.#dispatch(client, undefined, name, args, endsAt);
   }
 
   /** The servers that hold locks. */
@@ -68,8 +68,8 @@ export class Wire {
   }
 
   /** Sends one command to one of the masters. */
-  sendTo(node: Redis, name: string, args: readonly Argument[], timeoutMs: number): Promise<unknown> {
-    return this.#dispatch(node, node, new Command(name, args as Argument[], { replyEncoding: "utf8" }), timeoutMs, timeoutMs);
+  sendTo(node: Redis, name: string, args: readonly Argument[], endsAt: number): Promise<unknown> {
+    return this.#dispatch(node, node, name, args, endsAt);
   }
 
   /** Resolves when there is a connection, and for a Cluster when its masters are known. */
@@ -94,20 +94,19 @@ export class Wire {
     if (node !== undefined) cut(node);
   }
 
-  #dispatch(to: Redis | Cluster, node: Redis | undefined, command: Command, leftMs: number, timeoutMs: number): Promise<unknown> {
+  #dispatch(to: Redis | Cluster, node: Redis | undefined, name: string, args: readonly Argument[], endsAt: number): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const stream = node?.stream;
       const heardBefore = stream?.bytesRead;
-      const timer = this.#clock.setTimer(
-        () => {
-          reject(unanswered(timeoutMs));
-          // Other requests may be under way on this connection: only when nothing at all came back meanwhile is it of no use to them either.
-          if (node !== undefined && this.owned && node.stream === stream && stream?.bytesRead === heardBefore) cut(node);
-          if (isCluster(this.client)) this.client.refreshSlotsCache();
-        },
-        Math.max(0, leftMs),
-        true,
-      );
+      const leftMs = Math.max(0, endsAt - this.#clock.now());
+      const giveUp = () => {
+        reject(unanswered(leftMs));
+        // Other requests may be under way on this connection: only when nothing at all came back meanwhile is it of no use to them either.
+        if (node !== undefined && this.owned && node.stream === stream && stream?.bytesRead === heardBefore) cut(node);
+        if (isCluster(this.client)) this.client.refreshSlotsCache();
+      };
+      const timer = this.#clock.setTimer(giveUp, leftMs, true);
+      const command = new Command(name, args as Argument[], { replyEncoding: "utf8" });
       (to.sendCommand(command) as Promise<unknown>).then(
         (answer) => {
           timer.cancel();
