@@ -228,7 +228,7 @@ export function resolveProviderOptions(options: ProviderOptions, capabilities: D
   if (heldLongMs !== undefined) checkNumber("heldLongMs", heldLongMs, 1);
   checkNumber("sweepIntervalMs", sweepIntervalMs, 0);
   if (instanceId !== undefined) checkInstanceId(instanceId);
-  if (logger !== undefined && (typeof logger !== "object" || logger === null || typeof logger.info !== "function"))
+  if (logger !== undefined && !isLogger(logger))
     throw new TypeError(`logger must have the methods debug, info, warn and error, got ${describe(logger)}`);
   if (clock !== undefined && typeof clock?.now !== "function") throw new TypeError("clock must be a Clock");
   const plain: AcquireSpec = {
@@ -275,7 +275,7 @@ function resolve(options: LockOptions, base: AcquireSpec, capabilities: DriverCa
   const { ttlMs = base.ttlMs, signal, mode = base.mode, limit, owner, metadata, autoRenew = base.autoRenew, queue = base.queue } = options;
   checkNumber("ttlMs", ttlMs, shortestTtlMs);
   const { waitMs, retry, retryForMs } = resolveWaiting(options, base);
-  const givenAttemptTimeoutMs = options.attemptTimeoutMs ?? base.givenAttemptTimeoutMs;
+  const { attemptTimeoutMs: givenAttemptTimeoutMs = base.givenAttemptTimeoutMs } = options;
   if (givenAttemptTimeoutMs !== undefined) checkNumber("attemptTimeoutMs", givenAttemptTimeoutMs, 1);
   if (options.maxHoldMs !== undefined) checkNumber("maxHoldMs", options.maxHoldMs, 1);
   if (signal !== undefined && !(signal instanceof AbortSignal))
@@ -369,6 +369,12 @@ function resolveFailureRate(options: FailureRateOptions): Required<FailureRateOp
 function checkInstanceId(instanceId: unknown): void {
   if (typeof instanceId !== "string" || instanceId.length === 0 || Buffer.byteLength(instanceId) > 73 || !/^[\x21-\x7e]+$/.test(instanceId))
     throw new RangeError("instanceId must be 1 to 73 printable ASCII characters without blanks");
+}
+
+function isLogger(logger: unknown): boolean {
+  if (typeof logger !== "object" || logger === null) return false;
+  const methods = logger as Record<string, unknown>;
+  return ["debug", "info", "warn", "error"].every((level) => typeof methods[level] === "function");
 }
 
 function checkMetadata(metadata: unknown): void {

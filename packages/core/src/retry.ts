@@ -30,7 +30,8 @@ export function exponentialBackoff(initialMs: number, options: RetryOptions & { 
   const { multiplier = 2, ...rest } = options;
   checkNumber("initialMs", initialMs, 0);
   checkNumber("multiplier", multiplier, 1, 1_000);
-  return strategy(rest, (retry) => initialMs * multiplier ** retry);
+  // Finite, since 0 times infinity is no number.
+  return strategy(rest, (retry) => initialMs * Math.min(multiplier ** retry, Number.MAX_VALUE));
 }
 
 /** Each interval `incrementMs` longer than the last. */
