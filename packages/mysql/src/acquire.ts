@@ -2,7 +2,7 @@
 import { type AcquireClaim, type AcquireResult, type DriverError, isDriverError, type Outcome } from "@dlock/core";
 import { isLockWaitTimeout } from "./faults.js";
 import type { Run } from "./sessions.js";
-import { began, between, bytes, claimTable, leastToken, list, micros, now, plus, sortByKey, type Tables } from "./sql.js";
+import { began, between, bytes, claimTable, ended, leastToken, list, micros, now, plus, sortByKey, type Tables } from "./sql.js";
 import { type Lease, readHolders, readLeases } from "./views.js";
 
 /** More holders than this can never be. */
@@ -113,16 +113,15 @@ function refusal(claim: AcquireClaim, leases: readonly Lease[]): AcquireResult {
  */
 function grantExclusive(names: Tables, claims: readonly AcquireClaim[]): string {
   const { leases, holders, leasesKey } = names;
-  const rows = claims.map(
-    ({ key, owner, ttlMs, metadata }) =>
-      `(${bytes(key)}, ${bytes(owner)}, LAST_INSERT_ID(${leastToken(names)}), ${plus(began, micros(ttlMs))}, ${began}, ${began}, ${
-        metadata === undefined ? "NULL" : bytes(metadata)
-      })`,
+  const rows = newRows(
+    names,
+    claims,
+    (c, token) => `${c.key}, ${c.owner}, LAST_INSERT_ID(${token}), ${plus(began, c.ttl)}, ${began}, ${began}, ${c.note}`,
   );
   const living = `SELECT 1 FROM ${holders} h FORCE INDEX (PRIMARY) WHERE h.lock_key = ${leasesKey} AND h.expires_at > ${now} LOCK IN SHARE MODE`;
   const above = `SELECT COALESCE(MAX(h.token), 0) + 1 FROM ${holders} h FORCE INDEX (PRIMARY) WHERE h.lock_key = ${leasesKey} LOCK IN SHARE MODE`;
   const mine = `(owner = VALUES(owner) AND expires_at > ${now})`;
-  return `INSERT INTO ${leases} (lock_key, owner, token, expires_at, created_at, updated_at, metadata) VALUES ${rows.join(", ")}
+  return `INSERT INTO ${leases} (lock_key, owner, token, expires_at, created_at, updated_at, metadata) ${rows}
 ON DUPLICATE KEY UPDATE
   created_at = IF(expires_at <= ${now} AND NOT (shared AND EXISTS (${living})), GREATEST(${now}, ${plus("updated_at", 1)}), created_at),
   owner = IF(created_at > updated_at, VALUES(owner), owner),
@@ -137,9 +136,33 @@ ON DUPLICATE KEY UPDATE
 
 /** From here on exclusive claims look for holders. A row that is there keeps its lease. */
 function openToHolders(names: Tables, claims: readonly AcquireClaim[]): string {
-  const rows = claims.map(({ key }) => `(${bytes(key)}, '', ${leastToken(names)}, '1970-01-01', ${began}, ${began}, 1)`);
-  return `INSERT INTO ${names.leases} (lock_key, owner, token, expires_at, created_at, updated_at, shared) VALUES ${rows.join(", ")}
+  const rows = newRows(names, claims, (c, token) => `${c.key}, x'', ${token}, ${ended}, ${began}, ${began}, 1`);
+  return `INSERT INTO ${names.leases} (lock_key, owner, token, expires_at, created_at, updated_at, shared) ${rows}
 ON DUPLICATE KEY UPDATE shared = 1`;
+}
+
+/** The rows of an insertion, with the least token they may get. One claim is told without a table of claims, which is the faster. */
+function newRows(
+  { floor }: Tables,
+  claims: readonly AcquireClaim[],
+  row: (c: { key: string; owner: string; ttl: string | number; note: string }, token: string) => string,
+): string {
+  const values = claims.map(({ key, owner, ttlMs, metadata }) => ({
+    key: bytes(key),
+    owner: bytes(owner),
+    ttl: micros(ttlMs),
+    note: metadata === undefined ? "NULL" : bytes(metadata),
+  }));
+  const [only] = values;
+  if (values.length === 1 && only !== undefined) {
+    return `SELECT ${row(only, leastToken("MAX(f.token_floor)"))} FROM ${floor} f WHERE f.id = 1 LOCK IN SHARE MODE`;
+  }
+  const table = claimTable(
+    ["claim_key", "claim_owner", "ttl", "note"],
+    values.map(({ key, owner, ttl, note }) => [key, owner, ttl, note]),
+  );
+  const columns = row({ key: "c.claim_key", owner: "c.claim_owner", ttl: "c.ttl", note: "c.note" }, leastToken("f.token_floor"));
+  return `SELECT ${columns} FROM (${table}) c LEFT JOIN ${floor} f ON f.id = 1 WHERE c.ttl > 0 LOCK IN SHARE MODE`;
 }
 
 /**
@@ -165,7 +188,8 @@ function grantShared(names: Tables, claims: readonly AcquireClaim[]): string {
   return `INSERT INTO ${holders} (lock_key, slot, owner, token, expires_at, created_at, updated_at, metadata)
 SELECT k.lock_key,
   COALESCE(${slots("MIN(s.slot)", " AND s.owner = c.owner")}, ${slots("MIN(s.slot)", ` AND s.expires_at <= ${now}`)}, ${slots("COALESCE(MAX(s.slot), 0) + 1")}),
-  c.owner, GREATEST(k.token + 1, ${slots("COALESCE(MAX(s.token), 0) + 1")}, ${leastToken(names)}),
+  c.owner, GREATEST(k.token + 1, ${slots("COALESCE(MAX(s.token), 0) + 1")},
+    ${leastToken(`(SELECT token_floor FROM ${names.floor} WHERE id = 1 LOCK IN SHARE MODE)`)}),
   ${plus(now, "c.ttl")}, ${now}, ${now}, c.metadata
 FROM (${table}) c STRAIGHT_JOIN ${leases} k FORCE INDEX (PRIMARY) ON k.lock_key = c.lock_key
 WHERE k.shared = 1 AND k.expires_at <= ${now}

@@ -1,6 +1,8 @@
 /** Renewals and releases: one statement for a batch, which passes over rows that somebody's transaction holds and comes back to them. */
 import { randomBytes } from "node:crypto";
 import { type DriverError, driverError, type ExtendClaim, type Outcome, type ReleaseClaim, systemClock } from "@dlock/core";
+import { isLockWaitTimeout } from "./faults.js";
+import { lockWaitMs } from "./session.js";
 import { pause, type Run } from "./sessions.js";
 import { bytes, claimTable, ended, list, micros, now, plus, sortByKey, type Tables } from "./sql.js";
 import { readLeases } from "./views.js";
@@ -48,21 +50,18 @@ export async function extend(run: Run, names: Tables, claims: readonly ExtendCla
 }
 
 /** How many were renewed: exclusive leases first; only if some are missing, shared ones. */
-async function renew(run: Run, names: Tables, claims: readonly ExtendClaim[]): Promise<number> {
-  const table = claimTable(
-    ["lock_key", "owner", "token", "ttl", "longest"],
-    claims.map(({ key, owner, token, ttlMs, longestMs }) => [
-      bytes(key),
-      bytes(owner),
-      token,
-      micros(ttlMs),
-      micros(Math.max(longestMs, ttlMs) + slewMs),
-    ]),
-  );
-  const set =
-    `t.expires_at = IF(t.expires_at > ${plus(now, "c.longest")}, ${plus(now, "c.ttl")}, GREATEST(t.expires_at, ${plus(now, "c.ttl")})), ` +
+function renew(run: Run, names: Tables, claims: readonly ExtendClaim[]): Promise<number> {
+  const rows = claims.map(({ key, owner, token, ttlMs, longestMs }) => ({
+    lock_key: bytes(key),
+    owner: bytes(owner),
+    token,
+    ttl: micros(ttlMs),
+    longest: micros(Math.max(longestMs, ttlMs) + slewMs),
+  }));
+  const renewed = (c: Columns) =>
+    `t.expires_at = IF(t.expires_at > ${plus(now, c("longest"))}, ${plus(now, c("ttl"))}, GREATEST(t.expires_at, ${plus(now, c("ttl"))})), ` +
     `t.updated_at = GREATEST(t.updated_at, ${now})`;
-  return inBoth(run, names, claims, table, set, "t.token = c.token");
+  return inBoth(run, names, rows, renewed, (c) => `t.token = ${c("token")}`, true);
 }
 
 /** R9. A lease that is ended takes the mark of this call as its owner, so that nobody takes this for an earlier release. */
@@ -71,14 +70,28 @@ export async function release(run: Run, names: Tables, claims: readonly ReleaseC
   const verdicts = new Map<ReleaseClaim, Outcome<boolean>>();
   // No owner begins with this byte, which UTF-8 does not have.
   const call = Buffer.concat([Buffer.from([0xff]), randomBytes(12)]).toString("hex");
+  // Waiting for a row is the faster way when nobody holds one for long, and needs the time to find out.
+  let passOver = timeoutMs < 3 * lockWaitMs;
+  let uncounted = false;
   let pending = sortByKey(claims).map((claim, index) => ({ ...claim, claim, mark: `${call}${index.toString(16).padStart(4, "0")}` }));
   for (let pauseMs = 2; pending.length > 0; pauseMs = Math.min(2 * pauseMs, 50)) {
-    const table = claimTable(
-      ["lock_key", "owner", "token", "mark"],
-      pending.map(({ key, owner, token, mark }) => [bytes(key), bytes(owner), token ?? 0n, `x'${mark}'`]),
-    );
-    const set = `t.expires_at = ${ended}, t.updated_at = GREATEST(t.updated_at, ${now}), t.owner = c.mark`;
-    const released = await inBoth(run, names, pending, table, set, "c.token IN (0, t.token)");
+    const rows = pending.map(({ key, owner, token, mark }) => ({
+      lock_key: bytes(key),
+      owner: bytes(owner),
+      token: token ?? 0n,
+      mark: `x'${mark}'`,
+    }));
+    const freed = (c: Columns) => `t.expires_at = ${ended}, t.updated_at = GREATEST(t.updated_at, ${now}), t.owner = ${c("mark")}`;
+    let released: number;
+    try {
+      released = await inBoth(run, names, rows, freed, (c) => `${c("token")} IN (0, t.token)`, passOver);
+    } catch (error) {
+      if (passOver || !isLockWaitTimeout(error)) throw error;
+      passOver = true;
+      // Then the exclusive leases were released, and only the server knows how many.
+      uncounted ||= (error as DriverError).applied === "unknown";
+      continue;
+    }
     if (released === pending.length) {
       for (const { claim } of pending) verdicts.set(claim, true);
       break;
@@ -101,7 +114,7 @@ export async function release(run: Run, names: Tables, claims: readonly ReleaseC
       else gone.push(entry);
     }
     const seen = pending.length - locked.length - gone.length;
-    settleGone(gone, released - seen, verdicts);
+    settleGone(gone, uncounted ? undefined : released - seen, verdicts);
     pending = locked;
     if (pending.length === 0) break;
     if (systemClock.now() - sentAt + pauseMs > timeoutMs * patience) {
@@ -114,9 +127,13 @@ export async function release(run: Run, names: Tables, claims: readonly ReleaseC
 }
 
 /** Rows without mark and without the lease: never ours, or ended by us and taken by the next holder since. The count tells which, or not. */
-function settleGone(gone: readonly { claim: ReleaseClaim }[], ours: number, verdicts: Map<ReleaseClaim, Outcome<boolean>>): void {
+function settleGone(
+  gone: readonly { claim: ReleaseClaim }[],
+  ours: number | undefined,
+  verdicts: Map<ReleaseClaim, Outcome<boolean>>,
+): void {
   const verdict =
-    ours <= 0
+    ours === 0
       ? false
       : ours === gone.length
         ? true
@@ -133,39 +150,50 @@ async function readMarks(run: Run, names: Tables, keys: string, marks: readonly 
   return new Set(rows.map(([owner]) => owner?.toString("hex") ?? ""));
 }
 
+/** How a statement names the columns of the claim at hand. */
+type Columns = (column: string) => string;
+
+type Rows = readonly Readonly<Record<string, string | number | bigint>>[];
+
 /** Changes exclusive leases and, only if some of the claims found none, shared ones; tells how many of the claims found theirs. */
-async function inBoth(
-  run: Run,
-  names: Tables,
-  claims: readonly { key: string; owner: string }[],
-  table: string,
-  set: string,
-  sameToken: string,
-): Promise<number> {
-  const exclusive = await run(change(names.leases, "lock_key", claims, table, set, sameToken));
-  if (exclusive.affected >= claims.length) return claims.length;
-  const shared = await run(change(names.holders, "lock_key, slot", claims, table, set, sameToken));
+async function inBoth(run: Run, names: Tables, rows: Rows, set: (c: Columns) => string, same: (c: Columns) => string, passOver: boolean) {
+  const options = { waitOnce: true };
+  const exclusive = await run(change(names.leases, "lock_key", rows, set, same, passOver), options);
+  if (exclusive.affected >= rows.length) return rows.length;
+  const shared = await run(change(names.holders, "lock_key, slot", rows, set, same, passOver), options);
   return exclusive.affected + shared.affected;
 }
 
-/** `LIMIT` keeps the optimizer from merging the inner query, whose locks are to be tried before anything else, into the outer one. */
+/**
+ * Changes the live leases of the claims. `passOver`: rows that others hold are left out. `LIMIT` keeps the optimizer from merging the inner
+ * query, which finds those that are free, into the outer one.
+ */
 function change(
   target: string,
   primary: string,
-  claims: readonly { key: string; owner: string }[],
-  table: string,
-  set: string,
-  same: string,
-) {
-  const wanted = `lock_key IN (${list(claims.map(({ key }) => key))}) AND owner IN (${list(claims.map(({ owner }) => owner))})`;
-  const sameRow = primary.split(", ").map((column) => `t.${column} = free.${column}`);
-  return (
-    `UPDATE (${table}) c STRAIGHT_JOIN ` +
-    `(SELECT ${primary}, owner FROM ${target} FORCE INDEX (PRIMARY) WHERE ${wanted} LIMIT 1000000 FOR UPDATE SKIP LOCKED) free ` +
-    `ON free.lock_key = c.lock_key AND free.owner = c.owner ` +
-    `STRAIGHT_JOIN ${target} t FORCE INDEX (PRIMARY) ON ${sameRow.join(" AND ")} ` +
-    `SET ${set} WHERE t.owner = c.owner AND ${same} AND t.expires_at > ${now}`
-  );
+  rows: Rows,
+  set: (c: Columns) => string,
+  same: (c: Columns) => string,
+  passOver: boolean,
+): string {
+  const [first = {}] = rows;
+  const literal: Columns = (name) => String(first[name]);
+  const column: Columns = (name) => `c.${name}`;
+  const alive = (c: Columns) => `t.owner = ${c("owner")} AND ${same(c)} AND t.expires_at > ${now}`;
+  if (rows.length === 1 && !passOver) {
+    return `UPDATE ${target} t FORCE INDEX (PRIMARY) SET ${set(literal)} WHERE t.lock_key = ${literal("lock_key")} AND ${alive(literal)}`;
+  }
+  const claims = claimTable(Object.keys(first), rows.map(Object.values));
+  const values = (name: string) => [...new Set(rows.map((row) => row[name]))].join(", ");
+  const free =
+    `(SELECT ${primary}, owner FROM ${target} FORCE INDEX (PRIMARY) ` +
+    `WHERE lock_key IN (${values("lock_key")}) AND owner IN (${values("owner")}) LIMIT 1000000 FOR UPDATE SKIP LOCKED) free`;
+  const sameRow = primary.split(", ").map((name) => `t.${name} = free.${name}`);
+  const found = passOver
+    ? `STRAIGHT_JOIN ${free} ON free.lock_key = c.lock_key AND free.owner = c.owner ` +
+      `STRAIGHT_JOIN ${target} t FORCE INDEX (PRIMARY) ON ${sameRow.join(" AND ")}`
+    : `STRAIGHT_JOIN ${target} t FORCE INDEX (PRIMARY) ON t.lock_key = c.lock_key`;
+  return `UPDATE (${claims}) c ${found} SET ${set(column)} WHERE ${alive(column)}`;
 }
 
 function heldByTransaction(): DriverError {

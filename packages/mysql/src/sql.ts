@@ -70,11 +70,11 @@ export function between(from: string, to: string): string {
 
 /**
  * The least token that a statement may give: above the stored floor, and not below the time in microseconds (which is below 2^53 until
- * 2255), so that tokens grow even after the tables or the server's last writes were lost. The row of the floor stays locked until the
- * statement ends: whoever raises it waits, and no later statement can miss it (R6, R7).
+ * 2255), so that tokens grow even after the tables or the server's last writes were lost. The row of the floor has to be read `LOCK IN SHARE
+ * MODE`: so it stays locked until the statement ends, whoever raises it waits, and no later statement can miss it (R6, R7).
  */
-export function leastToken({ floor }: Tables): string {
-  return `GREATEST(COALESCE((SELECT token_floor FROM ${floor} WHERE id = 1 LOCK IN SHARE MODE), 0) + 1, ${between("'1970-01-01'", began)})`;
+export function leastToken(floor: string): string {
+  return `GREATEST(COALESCE(${floor}, 0) + 1, ${between("'1970-01-01'", began)})`;
 }
 
 /** A table of claims: rows of literals. Both servers know `UNION ALL`; each has its own `VALUES`. */
