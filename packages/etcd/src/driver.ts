@@ -8,6 +8,7 @@ import { Leases, minTtlMs, ttlStepMs } from "./leases.js";
 import { Ledger } from "./ledger.js";
 import { acquireInOrder } from "./mutex.js";
 import { type EtcdDriverOptions, setUp } from "./options.js";
+import { Places } from "./places.js";
 import { type Program, Runner } from "./program.js";
 import { Records } from "./records.js";
 import { Transactions } from "./transactions.js";
@@ -16,8 +17,8 @@ import { Views } from "./views.js";
 import { Watches } from "./watches.js";
 
 /**
- * etcd takes 128 operations: those of the outer transaction (one for each claim, and the fence) and the deepest nesting in it, which is 7
- * for a queued claim.
+ * etcd takes 128 operations: those of the outer transaction (one for each claim, and the fence) and the deepest nesting in it, which is 4
+ * for a queued claim. A little is left for what comes.
  */
 const maxBatch = 120;
 
@@ -30,11 +31,13 @@ export function etcdDriver(options: EtcdDriverOptions): LockDriver {
   const { members, prefix, strategy, close } = setUp(options);
   const records = new Records(prefix, strategy);
   const leases = new Leases(members);
-  const transactions = new Transactions(members, leases, records.aside(`fence ${randomBytes(12).toString("hex")}`));
+  const id = randomBytes(12).toString("hex");
+  const transactions = new Transactions(members, leases, records.aside(`fence ${id}`));
   const runner = new Runner(transactions, leases);
-  const views = new Views(members, leases, records);
+  const places = new Places(records, id);
+  const views = new Views(members, leases, records, places);
   const watches = new Watches(members, (claim, attempt) => views.outlook(claim, attempt));
-  const desk: Desk = { records, held: new Ledger(), places: new Ledger(), clock: systemClock };
+  const desk: Desk = { records, held: new Ledger(), places, clock: systemClock };
   const acquire = strategy === "mutex" ? acquireInOrder : acquireAtOnce;
   const capabilities: DriverCapabilities = {
     scope: "network",

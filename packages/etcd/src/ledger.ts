@@ -2,7 +2,8 @@
 import type { Claim } from "@dlock/core";
 
 export interface HeldRecord {
-  readonly mode: "exclusive" | "shared";
+  /** The name of the record. */
+  readonly name: Buffer;
   /** Create revision of the record: the token. */
   readonly created: string;
   readonly modified: string;
@@ -17,6 +18,7 @@ export interface HeldRecord {
 
 /** A place in the queue of strategy `mutex`. */
 export interface PlaceRecord {
+  readonly name: Buffer;
   /** Its create revision: its rank. */
   readonly created: string;
   readonly endsAt: number;

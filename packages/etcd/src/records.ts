@@ -1,9 +1,9 @@
 /**
- * Where the records of a lock are and what is in them. A record is `{prefix}{key}FF{kind}{owner}`: the byte FF occurs in no UTF-8, so no key
- * can name another's record, and all records of a key are one range. Mode and owner are part of the record's name because etcd can compare
- * names over ranges but not values.
+ * Where the records of a lock are and what is in them. A record is `{prefix}{key}FF{kind}{slot}`: the byte FF occurs in no UTF-8, so no key
+ * can name another's record, and all records of a key are one range. The mode is part of the name because etcd can compare names over ranges
+ * but not values. The owner is not: a deleted name costs every later look at its range until etcd is compacted, so names are used again.
  */
-import type { Claim, Holder } from "@dlock/core";
+import type { Holder } from "@dlock/core";
 import type { LeaseAge } from "./leases.js";
 import type { KeyValue, Range } from "./wire.js";
 
@@ -21,7 +21,6 @@ const separator = Buffer.from([0xff]);
 export interface Parsed {
   readonly key: string;
   readonly kind: string;
-  readonly owner: string;
 }
 
 export class Records {
@@ -36,13 +35,18 @@ export class Records {
     this.strategy = strategy;
   }
 
-  /** The record of one owner. */
-  of({ key, owner }: Claim, mode: Mode): Buffer {
-    return Buffer.concat([this.#base(key), Buffer.from(kinds[this.strategy][mode] + owner)]);
+  exclusive(key: string): Buffer {
+    return Buffer.concat([this.#base(key), Buffer.from(kinds[this.strategy].exclusive)]);
   }
 
-  place({ key, owner }: Claim): Buffer {
-    return Buffer.concat([this.#base(key), Buffer.from(kinds.mutex.place + owner)]);
+  /** @param slot a small number that no live shared lease of the key has. */
+  slot(key: string, slot: number): Buffer {
+    return Buffer.concat([this.#base(key), Buffer.from(kinds[this.strategy].shared + slot)]);
+  }
+
+  /** @param name of a place that nobody else uses. */
+  place(key: string, name: string): Buffer {
+    return Buffer.concat([this.#base(key), Buffer.from(kinds.mutex.place + name)]);
   }
 
   /** All records of a key, of both strategies. */
@@ -51,7 +55,7 @@ export class Records {
     return { key: base, range_end: Buffer.concat([base, separator]) };
   }
 
-  /** All leases of a key that this strategy's queue does not hold back: everything but queue places. */
+  /** All leases of a key, of both strategies: everything but queue places. */
   holders(key: string): Range {
     return this.#span(key, kinds.mutex.shared);
   }
@@ -96,7 +100,6 @@ export class Records {
     return {
       key: name.toString("utf8", this.#prefix.length, at),
       kind: name.toString("latin1", at + 1, at + 3),
-      owner: name.toString("utf8", at + 3),
     };
   }
 
@@ -134,6 +137,7 @@ export function foreign(kind: string, strategy: Strategy): Strategy | undefined 
 
 /** Durations only: no client's time crosses the wire. The age of the lease, which the server knows, tells how much later it is. */
 export interface Value {
+  readonly owner: string;
   /** The TTL promised at this put, in ms. */
   readonly ttl: number;
   /** How old the lease was at this put, in ms. */
@@ -155,12 +159,17 @@ export const promised = (value: Value, lease: LeaseAge): number => value.ttl - s
 /** How long the lock has been held by now. */
 export const heldMs = (value: Value, lease: LeaseAge): number => value.held + sincePut(value, lease);
 
-export function holderOf(kv: KeyValue, { kind, owner }: Parsed, lease: LeaseAge): Holder {
+export const modeOf = (kind: string): Mode => (kind === kinds.txn.shared || kind === kinds.mutex.shared ? "shared" : "exclusive");
+
+/** What an owner has among these records. */
+export const ownOf = (kvs: readonly KeyValue[], owner: string): KeyValue[] => kvs.filter((kv) => decode(kv.value).owner === owner);
+
+export function holderOf(kv: KeyValue, { kind }: Parsed, lease: LeaseAge): Holder {
   const value = decode(kv.value);
   return {
-    owner,
+    owner: value.owner,
     token: BigInt(kv.create_revision),
-    mode: kind === kinds.txn.shared || kind === kinds.mutex.shared ? "shared" : "exclusive",
+    mode: modeOf(kind),
     // A promise that is over leaves the record until the server looks for ended leases: it is still in everybody's way.
     remainingMs: Math.max(1, promised(value, lease)),
     heldMs: heldMs(value, lease),

@@ -3,6 +3,7 @@ import { type Claim, type Holder, type LockRecord, systemClock } from "@dlock/co
 import { Attempt } from "./attempt.js";
 import type { Leases } from "./leases.js";
 import type { Members } from "./members.js";
+import type { Places } from "./places.js";
 import { holderOf, kinds, type Records } from "./records.js";
 import { impossible, type KeyValue, put, type Range, type RangeRequest, type RangeResponse } from "./wire.js";
 
@@ -25,11 +26,13 @@ export class Views {
   readonly #members: Members;
   readonly #leases: Leases;
   readonly #records: Records;
+  readonly #places: Places;
 
-  constructor(members: Members, leases: Leases, records: Records) {
+  constructor(members: Members, leases: Leases, records: Records, places: Places) {
     this.#members = members;
     this.#leases = leases;
     this.#records = records;
+    this.#places = places;
   }
 
   async inspect(key: string, attempt: Attempt): Promise<Holder[]> {
@@ -57,18 +60,17 @@ export class Views {
   }
 
   async outlook(claim: Claim, attempt: Attempt): Promise<Outlook> {
-    const records = this.#records;
-    const rank = records.strategy === "mutex" ? (await this.#range({ key: records.place(claim) }, attempt)).kvs[0] : undefined;
-    if (rank !== undefined) {
-      const ahead = { max_create_revision: (BigInt(rank.create_revision) - 1n).toString(), limit: 1 };
+    const place = this.#places.get(claim);
+    if (place !== undefined) {
+      const ahead = { max_create_revision: (BigInt(place.created) - 1n).toString(), limit: 1 };
       const { kvs, header } = await this.#range(
-        { ...records.queue(claim.key), ...ahead, sort_target: "Create", sort_order: "Descend" },
+        { ...this.#records.queue(claim.key), ...ahead, sort_target: "Create", sort_order: "Descend" },
         attempt,
       );
       if (kvs[0] !== undefined) return { ready: false, range: { key: kvs[0].key }, revision: header.revision, inQueue: true };
     }
     // Who has no place, or the first one, waits for any lease to end.
-    const range = rank === undefined ? records.all(claim.key) : records.holders(claim.key);
+    const range = place === undefined ? this.#records.all(claim.key) : this.#records.holders(claim.key);
     const { count, header } = await this.#range({ ...range, count_only: true }, attempt);
     return { ready: count === "0", range, revision: header.revision, inQueue: false };
   }

@@ -109,7 +109,6 @@ export const impossible = (key: Buffer): Compare => ({ key, target: "Version", r
 export const next = (revision: string): string => (BigInt(revision) + 1n).toString();
 
 export const read = (range: RangeRequest): RequestOp => ({ request_range: range });
-export const count = (range: Range): RequestOp => ({ request_range: { ...range, count_only: true } });
 export const remove = (range: Range): RequestOp => ({ request_delete_range: range });
 export const put = (key: Buffer, value: Buffer, lease: string): RequestOp => ({ request_put: { key, value, lease } });
 
@@ -118,10 +117,7 @@ export function firstOf(responses: readonly ResponseOp[], index: number): KeyVal
   return responses[index]?.response_range?.kvs[0];
 }
 
-export function countOf(responses: readonly ResponseOp[], index: number): number {
-  return Number(responses[index]?.response_range?.count ?? 0);
-}
-
-export function deletedOf(responses: readonly ResponseOp[]): number {
-  return responses.reduce((sum, { response_delete_range }) => sum + Number(response_delete_range?.deleted ?? 0), 0);
+/** All that it found. */
+export function allOf(responses: readonly ResponseOp[], index: number): readonly KeyValue[] {
+  return responses[index]?.response_range?.kvs ?? [];
 }
