@@ -3,12 +3,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
+  type Backend,
   createLockManager,
   createLockProvider,
   createLockProviderFromUrl,
   DeadlockError,
   type Lock,
-  type LockDriver,
   LockLostError,
   type LockProvider,
   LockTimeoutError,
@@ -16,8 +16,8 @@ import {
   type ProviderOptions,
   registerBackend,
 } from "@dlock/core";
-import { createMemoryStore, type MemoryStore, backend as memory, memoryDriver } from "@dlock/memory";
-import { backend as sqlite, sqliteDriver } from "@dlock/sqlite";
+import { backend as memory, memoryDriver } from "@dlock/memory";
+import { backend as sqlite } from "@dlock/sqlite";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
   createWorkflowLocks,
@@ -32,15 +32,11 @@ registerBackend("memory", memory);
 registerBackend("sqlite", sqlite);
 
 const folder = mkdtempSync(join(tmpdir(), "dlock-workflow-"));
-let files = 0;
-let file: string;
-let store: MemoryStore;
+let tests = 0;
 let providers: LockProvider[];
 
 beforeEach(() => {
-  files++;
-  file = join(folder, `${files}.db`);
-  store = createMemoryStore();
+  tests++;
   providers = [];
 });
 
@@ -50,10 +46,18 @@ afterEach(async () => {
 
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const drivers: readonly { name: string; driver: () => LockDriver; url: () => string }[] = [
-  { name: "memory", driver: () => memoryDriver({ store }), url: () => `memory:workflow${files}` },
-  { name: "sqlite", driver: () => sqliteDriver(file, { synchronous: "normal" }), url: () => `sqlite:${file}` },
+/** A URL for each test. DLOCK_TEST_URL adds a server of your own, such as redis://localhost:6379, which must have no locks of workflows. */
+const backends: { name: string; backend: Backend; url: () => string }[] = [
+  { name: "memory", backend: memory, url: () => `memory:workflow${tests}` },
+  { name: "sqlite", backend: sqlite, url: () => `sqlite:${join(folder, `${tests}.db`)}?synchronous=normal` },
 ];
+const own = process.env.DLOCK_TEST_URL;
+if (own !== undefined) {
+  const name = own.slice(0, own.indexOf(":"));
+  const { backend } = (await import(`@dlock/${name}`)) as { backend: Backend };
+  registerBackend(name, backend);
+  backends.push({ name, backend, url: () => own });
+}
 
 /** A promise and how to settle it. */
 function gate() {
@@ -84,16 +88,17 @@ function logLines() {
   return { lines, logger: { debug: to("debug"), info: to("info"), warn: to("warn"), error: to("error") } };
 }
 
-describe.each(drivers)("on $name", ({ driver, url }) => {
-  function provide(options: ProviderOptions = {}): LockProvider {
-    const provider = createLockProvider(driver(), { sweepIntervalMs: 0, ...options });
+describe.each(backends)("on $name", ({ backend, url }) => {
+  /** Each is a client of its own, as another process would be. */
+  async function provide(options: ProviderOptions = {}): Promise<LockProvider> {
+    const provider = await createLockProviderFromUrl(url(), { sweepIntervalMs: 0, ...options });
     providers.push(provider);
     return provider;
   }
 
   describe("the lock of an execution", () => {
     test("has the seed's key and TTL, and an owner of the instance's id and chance", async () => {
-      const provider = provide({ instanceId: "web-1-a1b2c3d4" });
+      const provider = await provide({ instanceId: "web-1-a1b2c3d4" });
       const locks = createWorkflowLocks(provider);
       expect(locks.instanceId).toBe("web-1-a1b2c3d4");
       const handle = await locks.lockWorkflowExecution("exec_123");
@@ -110,8 +115,8 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
     });
 
     test("excludes other instances, and other calls of the same instance, at once", async () => {
-      const here = createWorkflowLocks(provide());
-      const there = createWorkflowLocks(provide());
+      const here = createWorkflowLocks(await provide());
+      const there = createWorkflowLocks(await provide());
       const handle = await here.lockWorkflowExecution("e");
       for (const locks of [here, there]) {
         const error = (await errorOf(locks.lockWorkflowExecution("e"))) as WorkflowAlreadyRunningError;
@@ -128,7 +133,7 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
     });
 
     test("can be refreshed, unlocked twice, and disposed of", async () => {
-      const provider = provide();
+      const provider = await provide();
       const locks = createWorkflowLocks(provider, { executionTtlMs: 60_000 });
       {
         await using handle = await locks.lockWorkflowExecution("e");
@@ -142,7 +147,7 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
     });
 
     test("aborts its signal when it is lost", async () => {
-      const provider = provide();
+      const provider = await provide();
       const handle = await createWorkflowLocks(provider).lockWorkflowExecution("e");
       const aborted = new Promise((resolve) => handle.signal.addEventListener("abort", () => resolve(handle.signal.reason)));
       await provider.close();
@@ -153,7 +158,7 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
 
   describe("the lock of a template", () => {
     test("has the seed's key and TTL, and is exclusive unless a limit is given", async () => {
-      const provider = provide();
+      const provider = await provide();
       const locks = createWorkflowLocks(provider, { templateRetryCount: 0 });
       const handle = await locks.lockWorkflowTemplate("t");
       expect([handle.lockKey, handle.templateId, handle.executionId]).toEqual(["workflow_template:t", "t", undefined]);
@@ -166,7 +171,7 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
     });
 
     test("lets so many in as the limit says", async () => {
-      const locks = createWorkflowLocks(provide(), { templateRetryCount: 0 });
+      const locks = createWorkflowLocks(await provide(), { templateRetryCount: 0 });
       const handles = [];
       for (let i = 0; i < 3; i++) handles.push(await locks.lockWorkflowTemplate("t", { limit: 3 }));
       expect(await errorOf(locks.lockWorkflowTemplate("t", { limit: 3 }))).toMatchObject({ code: "DLOCK_TIMEOUT" });
@@ -178,9 +183,9 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
     });
 
     test("is tried for twice again, after the delay, and then given up", async () => {
-      const provider = provide({ handOff: false });
+      const provider = await provide({ handOff: false });
       const locks = createWorkflowLocks(provider, { templateRetryDelayMs: 20 });
-      const other = provide();
+      const other = await provide();
       const held = await other.lock("workflow_template:t");
       let refusals = 0;
       let waitedMs = 0;
@@ -197,8 +202,8 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
     });
 
     test("is granted as soon as it comes free", async () => {
-      const locks = createWorkflowLocks(provide(), { templateRetryDelayMs: 60_000 });
-      const other = createWorkflowLocks(provide());
+      const locks = createWorkflowLocks(await provide(), { templateRetryDelayMs: 60_000 });
+      const other = createWorkflowLocks(await provide());
       const held = await other.lockWorkflowTemplate("t");
       const waiting = locks.lockWorkflowTemplate("t");
       await held.unlock();
@@ -208,7 +213,7 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
 
   describe("runExecution", () => {
     test("runs the body under both locks, says so, and leaves nothing behind", async () => {
-      const provider = provide();
+      const provider = await provide();
       const locks = createWorkflowLocks(provider);
       const result = await locks.runExecution("e", { templateId: "t", templateLimit: 2 }, async (execution) => {
         expect(execution).toMatchObject({ executionId: "e", templateId: "t", lockKey: "workflow_execution:e" });
@@ -226,14 +231,14 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
     });
 
     test("runs without a template, and without options", async () => {
-      const locks = createWorkflowLocks(provide());
+      const locks = createWorkflowLocks(await provide());
       expect(await locks.runExecution("e", () => "value")).toMatchObject({ ran: true, value: "value" });
       expect(await locks.runExecution("e", {}, () => "again")).toMatchObject({ ran: true, value: "again" });
     });
 
     test("skips, or throws, when the execution runs elsewhere, and touches nothing else", async () => {
-      const provider = provide();
-      const here = createWorkflowLocks(provide());
+      const provider = await provide();
+      const here = createWorkflowLocks(await provide());
       const there = createWorkflowLocks(provider);
       const done = gate();
       const started = gate();
@@ -260,9 +265,9 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
     });
 
     test("waits for a place of the template, holding nothing, and gives up after waitMs", async () => {
-      const provider = provide();
+      const provider = await provide();
       const locks = createWorkflowLocks(provider);
-      const place = await createWorkflowLocks(provide()).lockWorkflowTemplate("t");
+      const place = await createWorkflowLocks(await provide()).lockWorkflowTemplate("t");
       const conflict = (onConflict: "skip" | "fail") => locks.runExecution("e", { templateId: "t", onConflict, waitMs: 30 }, () => 1);
       expect(await conflict("skip")).toMatchObject({ ran: false, skipped: "template-limit", heldBy: { mode: "exclusive" } });
       const error = (await errorOf(conflict("fail"))) as LockTimeoutError;
@@ -278,8 +283,8 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
     });
 
     test('with onConflict "wait" runs after the other has ended, or times out', async () => {
-      const here = createWorkflowLocks(provide());
-      const there = createWorkflowLocks(provide());
+      const here = createWorkflowLocks(await provide());
+      const there = createWorkflowLocks(await provide());
       const order: string[] = [];
       const done = gate();
       const started = gate();
@@ -300,7 +305,7 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
     });
 
     test("is not kept out for ever by traffic on the execution and on the template, and stops no traffic for long", async () => {
-      const provider = provide({ handOff: false });
+      const provider = await provide({ handOff: false });
       const locks = createWorkflowLocks(provider);
       let over = false;
       const traffic = async (key: string) => {
@@ -316,7 +321,7 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
     });
 
     test("throws what the body throws, and frees both locks", async () => {
-      const provider = provide();
+      const provider = await provide();
       const locks = createWorkflowLocks(provider);
       const finished = record(locks, "finished");
       const fault = new LockTimeoutError("someone else's key", 5);
@@ -332,13 +337,13 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
     test.each(["workflow_execution:e", "workflow_template:t"])(
       "aborts the body's signal when %s is lost, and says so at the end",
       async (key) => {
-        const provider = provide();
+        const provider = await provide();
         const { lines, logger } = logLines();
         const locks = createWorkflowLocks(provider, { logger });
         const finished = record(locks, "finished");
         const run = locks.runExecution("e", { templateId: "t" }, async ({ signal }) => {
           const [holder] = await provider.inspect(key);
-          const other = provide();
+          const other = await provide();
           // As an operator does who frees a lock by hand; the next renewal then finds it gone.
           await other.unlock(key, holder?.owner as string);
           const aborted = new Promise((resolve) => signal.addEventListener("abort", resolve));
@@ -358,8 +363,8 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
     );
 
     test("ends a wait when the caller aborts, with the caller's reason", async () => {
-      const locks = createWorkflowLocks(provide());
-      const place = await createWorkflowLocks(provide()).lockWorkflowTemplate("t");
+      const locks = createWorkflowLocks(await provide());
+      const place = await createWorkflowLocks(await provide()).lockWorkflowTemplate("t");
       const controller = new AbortController();
       const waiting = locks.runExecution("e", { templateId: "t", waitMs: 60_000, signal: controller.signal }, () => "ran");
       const reason = new Error("not needed any more");
@@ -370,7 +375,7 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
 
     test("adds one round trip at most to the plain lock", async () => {
       const calls: string[] = [];
-      const inner = driver();
+      const inner = await backend.fromUrl(new URL(url()));
       const counted = new Proxy(inner, {
         get(target, name) {
           // Decisions without a promise would pass by unseen.
@@ -398,7 +403,7 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
     const nested = { templateId: "t", waitMs: 60_000 } as const;
 
     test.each([1, 2])("of a template whose %i places its parents hold throws DeadlockError at once", async (templateLimit) => {
-      const provider = provide();
+      const provider = await provide();
       const locks = createWorkflowLocks(provider);
       const run = (depth: number): Promise<unknown> => locks.runExecution(`e${depth}`, { ...nested, templateLimit }, () => run(depth + 1));
       const error = await errorOf(run(0));
@@ -408,7 +413,7 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
     });
 
     test.each([1, 2])("takes part in its parent's place with reentrant, of %i, and does not free it", async (templateLimit) => {
-      const provider = provide();
+      const provider = await provide();
       const locks = createWorkflowLocks(provider);
       const result = await locks.runExecution("parent", { ...nested, templateLimit }, async () => {
         const child = await locks.runExecution("child", { ...nested, templateLimit, reentrant: true }, () => "child ran");
@@ -420,7 +425,7 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
     });
 
     test("runs beside its parent when detached, after it", async () => {
-      const locks = createWorkflowLocks(provide());
+      const locks = createWorkflowLocks(await provide());
       const order: string[] = [];
       let child: Promise<unknown> | undefined;
       await locks.runExecution("parent", nested, () => {
@@ -432,7 +437,7 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
     });
 
     test("of itself is skipped, fails or is a deadlock, but never runs", async () => {
-      const locks = createWorkflowLocks(provide());
+      const locks = createWorkflowLocks(await provide());
       await locks.runExecution("e", async () => {
         expect(await locks.runExecution("e", { reentrant: true }, () => "twice")).toMatchObject({ skipped: "already-running" });
         expect(await errorOf(locks.runExecution("e", { onConflict: "fail" }, () => "twice"))).toBeInstanceOf(WorkflowAlreadyRunningError);
@@ -444,7 +449,7 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
   describe("people", () => {
     test("read of every lock in the log: acquired, running elsewhere so skipped, released", async () => {
       const { lines, logger } = logLines();
-      const locks = createWorkflowLocks(provide(), { logger });
+      const locks = createWorkflowLocks(await provide(), { logger });
       const handle = await locks.lockWorkflowExecution("exec_123");
       await errorOf(locks.lockWorkflowExecution("exec_123"));
       await locks.runExecution("exec_123", () => {});
@@ -474,7 +479,7 @@ describe.each(drivers)("on $name", ({ driver, url }) => {
 
     test("see in events what starts, ends and conflicts; a listener that throws breaks nothing", async () => {
       const { lines, logger } = logLines();
-      const locks = createWorkflowLocks(provide(), { logger });
+      const locks = createWorkflowLocks(await provide(), { logger });
       const [started, finished, conflict] = [record(locks, "started"), record(locks, "finished"), record(locks, "conflict")];
       const off = locks.on("started", () => {
         throw new Error("broken dashboard");
