@@ -38,7 +38,13 @@ export function redisDriver(options: RedisDriverOptions): LockDriver {
   return new RedisDriver(options);
 }
 
-type Run<C, T> = (part: readonly C[], group: number, endsAt: number) => Promise<Outcome<T>[]>;
+/** How claims of one kind become a script call, and its reply outcomes. */
+interface Decision<C, T> {
+  readonly script: Script;
+  /** The number of keys, the keys and the arguments. */
+  write(part: readonly C[], group: number): Argument[];
+  read(part: readonly C[], reply: unknown): Outcome<T>[];
+}
 
 class RedisDriver implements LockDriver {
   readonly name = "redis";
@@ -75,34 +81,15 @@ class RedisDriver implements LockDriver {
   }
 
   acquire(claims: readonly AcquireClaim[], call: Call): Promise<readonly Outcome<AcquireResult>[]> {
-    return this.#decide(claims, call, async (part, group, endsAt) => {
-      const keys = [this.#names.counter(group)];
-      const args: Argument[] = [];
-      for (const { key, owner, ttlMs, mode, limit, metadata } of part) {
-        keys.push(this.#names.record(key));
-        const how = mode === "exclusive" ? "x" : `s${limit ?? ""}`;
-        args.push(ownerText(owner), Math.ceil(ttlMs), metadata === undefined ? how : `${how}+${metadata}`);
-      }
-      return acquisitions(part, await this.#run(acquireScript, group, keys, args, endsAt));
-    });
+    return this.#decide(this.#acquire, claims, call);
   }
 
   extend(claims: readonly ExtendClaim[], call: Call): Promise<readonly Outcome<boolean>[]> {
-    return this.#decide(claims, call, async (part, group, endsAt) => {
-      const args: Argument[] = [];
-      for (const { owner, token, ttlMs, longestMs } of part) {
-        args.push(tokenText(token) + ownerText(owner), Math.ceil(ttlMs), Math.ceil(longestMs));
-      }
-      return verdicts(part, await this.#run(extendScript, group, this.#records(part), args, endsAt));
-    });
+    return this.#decide(this.#extend, claims, call);
   }
 
   release(claims: readonly ReleaseClaim[], call: Call): Promise<readonly Outcome<boolean>[]> {
-    return this.#decide(claims, call, async (part, group, endsAt) => {
-      const args: Argument[] = [this.#wire.sharded ? "SPUBLISH" : "PUBLISH"];
-      for (const { owner, token } of part) args.push((token === undefined ? noToken : tokenText(token)) + ownerText(owner));
-      return verdicts(part, await this.#run(releaseScript, group, this.#records(part), args, endsAt));
-    });
+    return this.#decide(this.#release, claims, call);
   }
 
   async inspect(key: string, call: Call): Promise<readonly Holder[]> {
@@ -165,26 +152,64 @@ class RedisDriver implements LockDriver {
     this.#wire.close();
   }
 
-  #records(claims: readonly Claim[]): string[] {
-    return claims.map(({ key }) => this.#names.record(key));
-  }
+  readonly #acquire: Decision<AcquireClaim, AcquireResult> = {
+    script: acquireScript,
+    write: (part, group) => {
+      const args: Argument[] = [part.length + 1, this.#names.counter(group)];
+      for (const { key } of part) args.push(this.#names.record(key));
+      for (const { owner, ttlMs, mode, limit, metadata } of part) {
+        const how = mode === "exclusive" ? "x" : `s${limit ?? ""}`;
+        args.push(ownerText(owner), Math.ceil(ttlMs), metadata === undefined ? how : `${how}+${metadata}`);
+      }
+      return args;
+    },
+    read: acquisitions,
+  };
+
+  readonly #extend: Decision<ExtendClaim, boolean> = {
+    script: extendScript,
+    write: (part) => {
+      const args: Argument[] = [part.length];
+      for (const { key } of part) args.push(this.#names.record(key));
+      for (const { owner, token, ttlMs, longestMs } of part) {
+        args.push(tokenText(token) + ownerText(owner), Math.ceil(ttlMs), Math.ceil(longestMs));
+      }
+      return args;
+    },
+    read: verdicts,
+  };
+
+  readonly #release: Decision<ReleaseClaim, boolean> = {
+    script: releaseScript,
+    write: (part) => {
+      const args: Argument[] = [part.length];
+      for (const { key } of part) args.push(this.#names.record(key));
+      args.push(this.#wire.sharded ? "SPUBLISH" : "PUBLISH");
+      for (const { owner, token } of part) args.push((token === undefined ? noToken : tokenText(token)) + ownerText(owner));
+      return args;
+    },
+    read: verdicts,
+  };
 
   /** Calls a script by its hash, and with its text where the server does not know it (after a restart, a failover or SCRIPT FLUSH). */
-  async #run(script: Script, group: number, keys: readonly string[], args: readonly Argument[], endsAt: number): Promise<unknown> {
-    // What only reads must not write this down either.
-    if (!this.#agreed) await this.#agree(endsAt, script !== inspectScript);
+  #run(script: Script, group: number, args: readonly Argument[], endsAt: number): Promise<unknown> {
+    if (!this.#agreed) return this.#runFirst(script, group, args, endsAt);
     const slot = slotOfGroup(group);
-    const rest = [keys.length, ...keys, ...args];
-    try {
-      return await this.#wire.send(slot, "evalsha", [script.sha, ...rest], endsAt);
-    } catch (error) {
-      if (!(error as Error).message.includes("NOSCRIPT")) throw error;
-      return this.#wire.send(slot, "eval", [script.source, ...rest], endsAt);
-    }
+    return this.#wire.send(slot, "evalsha", [script.sha, ...args], endsAt).catch((error: DriverError) => {
+      if (!error.message.includes("NOSCRIPT")) throw error;
+      return this.#wire.send(slot, "eval", [script.source, ...args], endsAt);
+    });
+  }
+
+  async #runFirst(script: Script, group: number, args: readonly Argument[], endsAt: number): Promise<unknown> {
+    // What only reads must not write the agreement down either.
+    const agreed = await this.#agree(endsAt, script !== inspectScript);
+    if (agreed) return this.#run(script, group, args, endsAt);
+    return this.#wire.send(slotOfGroup(group), "eval", [script.source, ...args], endsAt);
   }
 
   #look(group: number, records: readonly string[], timeoutMs: number): Promise<unknown[]> {
-    return this.#run(inspectScript, group, records, [], this.#clock.now() + timeoutMs) as Promise<unknown[]>;
+    return this.#run(inspectScript, group, [records.length, ...records], this.#clock.now() + timeoutMs) as Promise<unknown[]>;
   }
 
   async #inspectAll(keys: readonly string[]): Promise<LockRecord[]> {
@@ -213,40 +238,50 @@ class RedisDriver implements LockDriver {
     return parts;
   }
 
-  async #decide<C extends Claim, T>(claims: readonly C[], call: Call, run: Run<C, T>): Promise<readonly Outcome<T>[]> {
+  #decide<C extends Claim, T>(decision: Decision<C, T>, claims: readonly C[], call: Call): Promise<readonly Outcome<T>[]> {
     const endsAt = this.#clock.now() + call.timeoutMs;
-    if (!this.#wire.sharded) return this.#decideIn(claims, 0, endsAt, run);
-    const parts = this.#parts(claims);
+    return this.#wire.sharded ? this.#decideEach(decision, claims, endsAt) : this.#decideIn(decision, claims, 0, endsAt);
+  }
+
+  async #decideEach<C extends Claim, T>(decision: Decision<C, T>, claims: readonly C[], endsAt: number): Promise<readonly Outcome<T>[]> {
     const answers = new Map<C, Outcome<T>>();
     await Promise.all(
-      [...parts].map(async ([group, part]) => {
-        const outcomes = await this.#decideIn(part, group, endsAt, run);
+      [...this.#parts(claims)].map(async ([group, part]) => {
+        const outcomes = await this.#decideIn(decision, part, group, endsAt);
         for (const [index, claim] of part.entries()) answers.set(claim, outcomes[index] as Outcome<T>);
       }),
     );
     return claims.map((claim) => answers.get(claim) as Outcome<T>);
   }
 
-  async #decideIn<C extends Claim, T>(part: readonly C[], group: number, endsAt: number, run: Run<C, T>): Promise<Outcome<T>[]> {
-    try {
-      const outcomes = await run(part, group, endsAt);
-      // A master that became a replica will not be one again on this connection: the next one leads to the new master.
-      if (outcomes.some((outcome) => isDriverError(outcome) && outcome.message.includes("READONLY"))) this.#wire.renew(slotOfGroup(group));
-      return outcomes;
-    } catch (error) {
-      if (!isDriverError(error)) throw error;
-      // While a slot moves, a script that names keys on both sides is refused: then each key is asked for where it is.
-      if (part.length === 1 || !error.message.includes("TRYAGAIN")) return part.map(() => error);
-      return (await Promise.all(part.map((claim) => this.#decideIn([claim], group, endsAt, run)))).flat();
-    }
+  #decideIn<C extends Claim, T>(decision: Decision<C, T>, part: readonly C[], group: number, endsAt: number): Promise<Outcome<T>[]> {
+    return this.#run(decision.script, group, decision.write(part, group), endsAt).then(
+      (reply) => {
+        const outcomes = decision.read(part, reply);
+        for (const outcome of outcomes) if (outcome instanceof Error) this.#heed(outcome, group);
+        return outcomes;
+      },
+      (error: unknown) => {
+        if (!isDriverError(error)) throw error;
+        this.#heed(error, group);
+        // While a slot moves, a script that names keys on both sides is refused: then each key is asked for where it is.
+        if (part.length === 1 || !error.message.includes("TRYAGAIN")) return part.map(() => error);
+        return Promise.all(part.map((claim) => this.#decideIn(decision, [claim], group, endsAt))).then((outcomes) => outcomes.flat());
+      },
+    );
+  }
+
+  /** A master that became a replica will not be one again on this connection: the next one leads to the new master. */
+  #heed(error: Error, group: number): void {
+    if (error.message.includes("READONLY")) this.#wire.renew(slotOfGroup(group));
   }
 
   /** Two clients that spread keys differently would lock two different records: the first to come writes down how. */
-  async #agree(endsAt: number, write: boolean): Promise<void> {
+  async #agree(endsAt: number, write: boolean): Promise<boolean> {
     const name = this.#names.agreement;
     const read = () => this.#wire.send(agreementSlot, "get", [name], endsAt);
     let found = await read();
-    if (found === null && !write) return;
+    if (found === null && !write) return false;
     if (found === null) {
       // A server that is out of memory cannot keep it, and grants nothing either; what is held must still be renewed and released.
       await this.#wire.send(agreementSlot, "set", [name, agreement, "NX"], endsAt).catch((error: DriverError) => {
@@ -258,6 +293,7 @@ class RedisDriver implements LockDriver {
       throw refusedBy(`another dlock lives under this prefix: ${String(found)}, this one is ${agreement}`);
     }
     this.#agreed = true;
+    return true;
   }
 }
 

@@ -59,11 +59,8 @@ export function interrupted(cause: unknown): DriverError {
 }
 
 /** Nothing came back in time. */
-export function unanswered(timeoutMs: number): DriverError {
-  return driverError(`Redis did not answer within ${Math.round(timeoutMs)} ms; it may be slow, frozen or unreachable`, {
-    applied: "unknown",
-    retryable: true,
-  });
+export function unanswered(): DriverError {
+  return driverError("Redis did not answer in time; it may be slow, frozen or unreachable", { applied: "unknown", retryable: true });
 }
 
 /** There was no connection to send the request on. */

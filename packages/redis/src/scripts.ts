@@ -67,44 +67,50 @@ end
  * {ms until it may succeed or -1, `x`, value} or {ms, `s`, owner, entry}, which is one of those in the way.
  * As many tokens as there are claims are taken from the counter at once: a gap does no harm, and a server that refuses writes says so first.
  */
-export const acquireScript = script(`${now}
+export const acquireScript = script(`
+local time = redis.call('TIME')
 local keys, argv, byte, sub, format, pcall_ = KEYS, ARGV, string.byte, string.sub, string.format, redis.pcall
-local token = us - 1
-local stored = redis.call('SET', keys[1], format('%016.0f', token + #keys - 1), 'GET')
-if stored then
-  local last = tonumber(stored)
-  if not last or last + #keys > 9007199254740991 then
+local count = #keys - 1
+-- The tokens that follow the time, as text: the seconds stay, which spares formatting sixteen digits for each.
+local head, before = time[1], time[2] - 1
+local final = head .. format('%06d', before + count)
+local stored = redis.call('SET', keys[1], final, 'GET')
+local base
+if #final ~= 16 or (stored and (#stored ~= 16 or stored >= head .. format('%06d', before + 1))) then
+  -- The microseconds run into the next second, or the counter is ahead of the clock.
+  local last = tonumber(stored or 0)
+  if not last or last + count >= 9007199254740991 then
     redis.call('SET', keys[1], stored)
     return redis.error_reply(last and 'EXHAUSTED tokens' or 'FOREIGN counter')
   end
-  if last > token then
-    token = last
-    redis.call('SET', keys[1], format('%016.0f', token + #keys - 1))
-  end
+  base = math.max(last, time[1] * 1000000 + time[2] - 1)
+  redis.call('SET', keys[1], format('%016.0f', base + count))
 end
 
-local answers, left = {us}, nil
-for i = 2, #keys do
-  local at = 3 * i - 5
+local answers, left = {}, nil
+for i = 1, count do
+  local at = 3 * i - 2
   local how = argv[at + 2]
   if byte(how) == 120 then
-    local text = format('%016.0f', token + i - 1)
-    local set = pcall_('SET', keys[i], text .. argv[at] .. sub(how, 2), 'PX', argv[at + 1], 'NX')
-    if set then answers[i] = set.ok and text or '!' .. set.err end
+    local token = base and format('%016.0f', base + i) or count == 1 and final or head .. format('%06d', before + i)
+    local set = pcall_('SET', keys[i + 1], token .. argv[at] .. sub(how, 2), 'PX', argv[at + 1], 'NX')
+    if set then answers[i] = set.ok and token or '!' .. set.err end
   end
   if not answers[i] then
     left = left or {}
     left[#left + 1] = i
   end
 end
-if not left then
-  answers[1] = ''
-  return table.concat(answers)
-end
+if not left then return table.concat(answers) end
 
+local us = time[1] * 1000000 + time[2]
 ${slowly}
 local function digits(number)
-  return string.format('%016.0f', number)
+  return format('%016.0f', number)
+end
+
+local function token(i)
+  return digits((base or us - 1) + i)
 end
 
 -- Removes ended entries. Returns how many live, the first and the last of their ends, and the oldest sharer with its entry.
@@ -127,9 +133,9 @@ local function census(key)
 end
 
 each(left, function(i)
-  local key, at = KEYS[i], 3 * i - 5
-  local named, ttl = ARGV[at], tonumber(ARGV[at + 1])
-  local mode, limit, metadata = string.match(ARGV[at + 2], '^([xs])(%d*)(.*)$')
+  local key, at = keys[i + 1], 3 * i - 2
+  local named, ttl = argv[at], tonumber(argv[at + 1])
+  local mode, limit, metadata = string.match(argv[at + 2], '^([xs])(%d*)(.*)$')
   local kind, value = read(key)
   if kind == 'x' then
     if mode == 'x' and string.sub(value, 17, 16 + #named) == named then
@@ -142,8 +148,8 @@ each(left, function(i)
   if mode == 'x' then
     local live, _, final, oldest, entry = census(key)
     if live > 0 then return {final - ms + 1, 's', oldest, entry} end
-    redis.call('SET', key, digits(token + i - 1) .. named .. metadata, 'PX', ttl)
-    return digits(token + i - 1)
+    redis.call('SET', key, token(i) .. named .. metadata, 'PX', ttl)
+    return token(i)
   end
   local owner = string.sub(named, 4)
   limit = tonumber(limit)
@@ -161,11 +167,12 @@ each(left, function(i)
       if limit and live >= limit then return {first - ms + 1, 's', oldest, entry} end
     end
   end
-  redis.call('HSET', key, owner, digits(ms + ttl) .. digits(token + i - 1) .. metadata)
+  redis.call('HSET', key, owner, digits(ms + ttl) .. token(i) .. metadata)
   keep(key, ttl)
-  return digits(token + i - 1)
+  return token(i)
 end)
 
+table.insert(answers, 1, us)
 return answers
 `);
 

@@ -91,7 +91,7 @@ export class Subscriber {
     return new Promise((resolve, reject) => {
       const timer = this.#clock.setTimer(
         () => {
-          reject(unanswered(patienceMs));
+          reject(unanswered());
           cut(this.#redis);
         },
         patienceMs,

@@ -2,6 +2,7 @@
 import type { Socket } from "node:net";
 import type { Clock, DriverError, Timer } from "@dlock/core";
 import { type Cluster, Command, type Redis } from "ioredis";
+import { Deadlines } from "./deadlines.js";
 import { interrupted, isReply, refusedBy, unanswered, unreachable } from "./errors.js";
 import { Readiness } from "./readiness.js";
 
@@ -18,6 +19,7 @@ export class Wire {
   readonly #clock: Clock;
   readonly #undo: (() => void)[] = [];
   readonly #readiness: Readiness;
+  readonly #deadlines: Deadlines;
 
   /** @param onLost is called for each connection that is lost, since the next one may lead to another server. */
   constructor(client: Redis | Cluster, owned: boolean, clock: Clock, onLost: () => void) {
@@ -26,6 +28,7 @@ export class Wire {
     this.owned = owned;
     this.#clock = clock;
     this.#readiness = new Readiness(client, owned, clock);
+    this.#deadlines = new Deadlines(clock);
     this.#listen(client, "close", onLost);
     if (!owned) return;
     // Who asks is told by the answer to his call; without a listener ioredis prints every error.
@@ -98,22 +101,22 @@ export class Wire {
     return new Promise((resolve, reject) => {
       const stream = node?.stream;
       const heardBefore = stream?.bytesRead;
-      const leftMs = Math.max(0, endsAt - this.#clock.now());
-      const giveUp = () => {
-        reject(unanswered(leftMs));
+      const over = () => {
+        reject(unanswered());
         // Other requests may be under way on this connection: only when nothing at all came back meanwhile is it of no use to them either.
         if (node !== undefined && this.owned && node.stream === stream && stream?.bytesRead === heardBefore) cut(node);
         if (isCluster(this.client)) this.client.refreshSlotsCache();
       };
-      const timer = this.#clock.setTimer(giveUp, leftMs, true);
+      const deadline = { endsAt, over };
+      this.#deadlines.add(deadline);
       const command = new Command(name, args as Argument[], { replyEncoding: "utf8" });
       (to.sendCommand(command) as Promise<unknown>).then(
         (answer) => {
-          timer.cancel();
+          this.#deadlines.remove(deadline);
           resolve(answer);
         },
         (error: unknown) => {
-          timer.cancel();
+          this.#deadlines.remove(deadline);
           reject(this.#explain(error));
         },
       );
