@@ -132,12 +132,13 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
     else this.#refused(outcome, now);
   }
 
-  /** The lease of a waiter before this one, passed on. */
-  takeOver(lease: Lease, now: number): void {
+  /** The lease of a waiter before this one, passed on. Returns how to tell, once the one before is told. */
+  takeOver(lease: Lease, now: number): () => void {
     this.#settle();
     this.#cleanUp(now);
     this.#engine.stats.handOffs++;
-    this.#finish(lease.handOn(this.spec, now), now, true);
+    const handle = lease.handOn(this.spec, now);
+    return () => this.#finish(handle, now, true);
   }
 
   /** A further hold of a lease that the same owner has already. */
@@ -205,7 +206,7 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
     if (events.has("contended")) events.emit("contended", { key: this.key, holder: this.#holder });
     this.gate.refused(this.#holder, undefined);
     if (now >= this.#deadline) this.#giveUp(now);
-    else this.#wait(now, retryAfterMs ?? holder?.remainingMs ?? Number.POSITIVE_INFINITY);
+    else this.#wait(now, Math.max(retryAfterMs ?? holder?.remainingMs ?? Number.POSITIVE_INFINITY, 0));
   }
 
   #failed(error: DriverError, now: number): void {

@@ -4,7 +4,7 @@
  */
 import type { Clock } from "./clock.js";
 import type { Call, Claim, DriverError, Outcome } from "./driver.js";
-import { driverError, isDriverError } from "./errors.js";
+import { driverError, isDriverError, malformedAnswer } from "./errors.js";
 import type { Entry, Schedule } from "./schedule.js";
 
 /** Who is told what became of a claim. Told exactly once, at the latest when the attempt's time is over. */
@@ -291,10 +291,8 @@ class Flight<C extends Claim, R> implements Entry {
   }
 }
 
-/** What has not the form of an answer may hide any: it is unknown what was applied. */
 function checked<R>(outcome: unknown, { isAnswer }: { isAnswer(value: unknown): value is R }): Outcome<R> {
-  if (isAnswer(outcome) || isDriverError(outcome)) return outcome;
-  return driverError("the driver's answer is malformed", { applied: "unknown", retryable: true, cause: outcome });
+  return isAnswer(outcome) || isDriverError(outcome) ? outcome : malformedAnswer(outcome);
 }
 
 /** A throw means unknown for every claim (R2). */

@@ -5,7 +5,7 @@ import type { AcquireClaim, AcquireResult, ExtendClaim, Holder, LockDriver, Rele
 import { Events } from "./events.js";
 import { FailureRateMeter } from "./failure-rate.js";
 import { Gates } from "./gate.js";
-import type { Logger } from "./logger.js";
+import { guarded, type Logger } from "./logger.js";
 import type { ProviderOptions, ProviderSpec } from "./options.js";
 import { Schedule } from "./schedule.js";
 import { Stats } from "./stats.js";
@@ -36,7 +36,8 @@ export interface Engine {
 
 /** Wires the parts of one provider together. */
 export function createEngine(driver: LockDriver, spec: ProviderSpec, instanceId: string, options: ProviderOptions): Engine {
-  const { clock = systemClock, logger } = options;
+  const { clock = systemClock } = options;
+  const logger = options.logger === undefined ? undefined : guarded(options.logger);
   const schedule = new Schedule(clock);
   const report: Engine["report"] = (error, doing, key) => {
     logger?.error({ component: "dlock", lock_key: key, err: error }, `could not ${doing}`);
@@ -93,18 +94,26 @@ export function createEngine(driver: LockDriver, spec: ProviderSpec, instanceId:
   return Object.assign(engine, { gates: new Gates(engine), undo: new Undo(engine) });
 }
 
+/** At most 2^31 − 1 ms are asked for, and rounding up does not double that. */
+const longestGrantMs = 2 ** 32;
+
 /** What comes back from a server is not trusted: an answer must have the form of one. */
 function isAcquireResult(value: unknown): value is AcquireResult {
   if (typeof value !== "object" || value === null) return false;
   const { acquired, token, ttlMs, retryAfterMs, holder } = value as Record<string, unknown>;
   if (acquired === true)
-    return typeof token === "bigint" && token >= 0n && token < highestServerToken && typeof ttlMs === "number" && ttlMs > 0;
-  const numberOrNone = retryAfterMs === undefined || (typeof retryAfterMs === "number" && retryAfterMs >= 0);
+    return typeof token === "bigint" && token >= 0n && token < highestServerToken && isWithin(ttlMs, longestGrantMs) && ttlMs > 0;
+  const numberOrNone = retryAfterMs === undefined || isWithin(retryAfterMs, Number.POSITIVE_INFINITY);
   return acquired === false && numberOrNone && (holder === undefined || isHolder(holder));
 }
 
-function isHolder(value: unknown): value is Holder {
+function isWithin(value: unknown, most: number): value is number {
+  return typeof value === "number" && value >= 0 && value <= most;
+}
+
+export function isHolder(value: unknown): value is Holder {
   if (typeof value !== "object" || value === null) return false;
-  const { owner, token, remainingMs } = value as Record<string, unknown>;
-  return typeof owner === "string" && typeof token === "bigint" && typeof remainingMs === "number" && !Number.isNaN(remainingMs);
+  const { owner, token, remainingMs, heldMs } = value as Record<string, unknown>;
+  const isTime = (time: unknown) => typeof time === "number" && !Number.isNaN(time);
+  return typeof owner === "string" && typeof token === "bigint" && isTime(remainingMs) && isTime(heldMs);
 }

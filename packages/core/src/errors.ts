@@ -134,6 +134,11 @@ export function driverError(message: string, details: { applied: "no" | "unknown
   return Object.assign(error, { dlockDriverError: true as const, applied: details.applied, retryable: details.retryable });
 }
 
+/** What has not the form of an answer may hide any: it is unknown what was applied. */
+export function malformedAnswer(answer: unknown): DriverError {
+  return driverError("the driver's answer is malformed", { applied: "unknown", retryable: true, cause: answer });
+}
+
 /** Tells a {@link DriverError} from a verdict. */
 export function isDriverError(value: unknown): value is DriverError {
   return value instanceof Error && (value as Partial<DriverError>).dlockDriverError === true;

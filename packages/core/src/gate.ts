@@ -185,20 +185,19 @@ export class Gate implements Entry {
 
   /**
    * Passes the lease on to the next local waiter, where that is allowed: it asks for the same, enough of the TTL is left, and it was not
-   * passed on too often or for too long in a row, since other processes want their turn.
+   * passed on too often or for too long in a row, since other processes want their turn. Returns how to tell the waiter.
    */
-  handOff(lease: Lease, now: number): boolean {
-    if (this.#ofOneOwner) return false;
+  handOff(lease: Lease, now: number): (() => void) | undefined {
+    if (this.#ofOneOwner) return undefined;
     const next = this.#contending.find((contender) => contender.state === "sleeping") ?? this.#first;
-    if (next === undefined || !asksTheSame(next.spec, lease.spec) || lease.deadline - now < lease.ttlMs / 2) return false;
+    if (next === undefined || !asksTheSame(next.spec, lease.spec) || lease.deadline - now < lease.ttlMs / 2) return undefined;
     const { max, maxMs } = this.#engine.spec.handOff;
     if (lease.handOffs >= max || now - lease.grantedAt >= maxMs) {
       this.#turnIsOver = true;
-      return false;
+      return undefined;
     }
     this.#take(next);
-    next.takeOver(lease, now);
-    return true;
+    return next.takeOver(lease, now);
   }
 
   leaseEnded(lease: Lease): void {

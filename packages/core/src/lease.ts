@@ -229,11 +229,16 @@ export class Lease implements Entry {
     engine.stats.holdMs.add(heldMs);
     const told = engine.events.has("released") ? { ...this.describe(), heldMs } : undefined;
     const shared = this.#drop(handle);
-    const handedOff = !shared && this.gate.handOff(this, now);
-    if (told !== undefined) engine.events.emit("released", { ...told, handedOff });
-    if (handedOff || shared) return true;
-    this.state = "releasing";
-    engine.schedule.delete(this);
+    const tellNext = shared ? undefined : this.gate.handOff(this, now);
+    const kept = shared || tellNext !== undefined;
+    if (!kept) {
+      this.state = "releasing";
+      engine.schedule.delete(this);
+    }
+    // Only now: a listener may use the locks.
+    if (told !== undefined) engine.events.emit("released", { ...told, handedOff: tellNext !== undefined });
+    tellNext?.();
+    if (kept) return true;
     return new Promise((resolve, reject) => new Release(this, resolve, reject).send(now));
   }
 

@@ -14,3 +14,15 @@ export interface Logger {
 export function fieldsOf(key: string, owner: string, token?: bigint): LogFields {
   return { component: "dlock", lock_key: key, owner, ...(token === undefined ? {} : { token: String(token) }) };
 }
+
+/** A logger that throws, as one does that cannot print a bigint, breaks no lock: its error becomes a warning of the process. */
+export function guarded(logger: Logger): Logger {
+  const guard = (level: keyof Logger) => (fields: LogFields, message: string) => {
+    try {
+      logger[level](fields, message);
+    } catch (error) {
+      process.emitWarning(error instanceof Error ? error : String(error));
+    }
+  };
+  return { debug: guard("debug"), info: guard("info"), warn: guard("warn"), error: guard("error") };
+}

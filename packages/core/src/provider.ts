@@ -5,7 +5,7 @@ import type { Timer } from "./clock.js";
 import { currentScope, runInScope, type Scope, scopesHolding } from "./context.js";
 import { DeadlockDetector, refuseSelfDeadlock } from "./deadlock.js";
 import type { Call, Holder, LockDriver, LockRecord, Outcome } from "./driver.js";
-import { createEngine, type Engine } from "./engine.js";
+import { createEngine, type Engine, isHolder } from "./engine.js";
 import {
   driverError,
   isDriverError,
@@ -13,6 +13,7 @@ import {
   LockLostError,
   LockNotAcquiredError,
   LockNotHeldError,
+  malformedAnswer,
   ProviderClosedError,
 } from "./errors.js";
 import type { LockEventName, LockEvents } from "./events.js";
@@ -151,7 +152,7 @@ class Provider implements LockProvider {
     this.instanceId = options.instanceId ?? createInstanceId();
     this.#engine = createEngine(driver, spec, this.instanceId, options);
     if (spec.detectDeadlocks) this.#detector = new DeadlockDetector(this.#engine.events);
-    if (spec.sweepIntervalMs > 0) this.#sweeper = new Sweeper(this.#engine, () => this.sweep());
+    if (spec.sweepIntervalMs > 0) this.#sweeper = new Sweeper(this.#engine, () => this.#sweep(false));
   }
 
   lock(key: string, options?: LockOptions): Promise<Lock> {
@@ -282,9 +283,18 @@ class Provider implements LockProvider {
     );
   }
 
-  async sweep(): Promise<number> {
+  sweep(): Promise<number> {
+    return this.#sweep(true);
+  }
+
+  async #sweep(keepsAlive: boolean): Promise<number> {
     const { driver, stats, events } = this.#engine;
-    const count = await this.#direct("sweep", undefined, (call) => driver.sweep(call));
+    const sweep = async (call: Call) => {
+      const swept = await driver.sweep(call);
+      if (!(Number.isInteger(swept) && swept >= 0)) throw malformedAnswer(swept);
+      return swept;
+    };
+    const count = await this.#direct("sweep", undefined, sweep, keepsAlive);
     stats.swept += count;
     events.emit("swept", { count });
     return count;
@@ -434,11 +444,15 @@ class Provider implements LockProvider {
 
   async #inspect(key: string): Promise<readonly Holder[]> {
     checkKey(key);
-    return this.#direct("inspect", key, (call) => this.#engine.driver.inspect(key, call));
+    return this.#direct("inspect", key, async (call) => {
+      const holders: unknown = await this.#engine.driver.inspect(key, call);
+      if (!Array.isArray(holders) || !holders.every(isHolder)) throw malformedAnswer(holders);
+      return holders;
+    });
   }
 
   /** A call outside of the batches, with their guarantee: it ends in time whatever the driver does. */
-  async #direct<T>(doing: string, key: string | undefined, run: (call: Call) => Promise<T>): Promise<T> {
+  async #direct<T>(doing: string, key: string | undefined, run: (call: Call) => Promise<T>, keepsAlive = true): Promise<T> {
     this.#open(key);
     const { clock, driver, schedule, spec } = this.#engine;
     const timeoutMs = spec.base.attemptTimeoutMs;
@@ -447,7 +461,7 @@ class Provider implements LockProvider {
         const limit: Entry = {
           at: 0,
           slot: -1,
-          keepsAlive: true,
+          keepsAlive,
           run: () => reject(driverError("the backend did not answer in time", { applied: "unknown", retryable: true })),
           closed: () => reject(new ProviderClosedError(key)),
         };
