@@ -20,17 +20,22 @@ export async function renewInRhythm(
   renew: () => Promise<void>,
   { intervalMs, ttlMs, signal }: { intervalMs: number; ttlMs: number; signal: AbortSignal | undefined },
 ): Promise<void> {
+  const ended = () => signal?.aborted === true;
   let renewedAt = clock.now();
-  while (signal?.aborted !== true) {
+  while (!ended()) {
     const sentAt = clock.now();
     try {
       await renew();
       renewedAt = sentAt;
+      await pause(clock, intervalMs, signal);
     } catch (error) {
+      if (ended()) return;
       const mayRecover = error instanceof LockBackendError && error.retryable;
-      if (!mayRecover || clock.now() - renewedAt >= ttlMs) throw error;
+      const leftMs = renewedAt + ttlMs - clock.now();
+      if (!mayRecover || leftMs <= 0) throw error;
+      // With one last attempt at the end of the TTL, however long the interval.
+      await pause(clock, Math.min(intervalMs, leftMs), signal);
     }
-    await pause(clock, intervalMs, signal);
   }
 }
 

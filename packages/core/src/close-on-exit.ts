@@ -1,4 +1,5 @@
 /** A graceful end: when the process is told to stop, everything is released in one batch, and then it ends as it would have. */
+import { constants } from "node:os";
 import { systemClock } from "./clock.js";
 import { checkKnown, checkNumber } from "./options.js";
 
@@ -9,35 +10,52 @@ export interface CloseOnExitOptions {
   timeoutMs?: number;
 }
 
+/** The listeners of all calls: any other at the same signal means that somebody else ends the process, when they see fit. */
+const ours = new WeakSet<object>();
+
 /**
  * Closes `closable` (a provider, or a manager of several) at SIGTERM, SIGINT and `beforeExit`, and then lets the process end with the code it
- * would have had: a signal is sent again once ours is the last word, so that its exit code is the usual one. Other listeners of the signal keep
- * theirs. Returns how to stop listening.
+ * would have had: a signal is sent again once ours is the last word, so that its exit code is the usual one. When others listen to the signal
+ * too, ending the process is theirs. `process.exit()` closes nothing: what is held then ends with its TTL. Returns how to stop listening.
+ *
+ * @throws TypeError or RangeError that names the argument.
  */
 export function closeOnExit(closable: { close(): Promise<void> }, options: CloseOnExitOptions = {}): () => void {
   checkKnown("closeOnExit options", options, ["signals", "timeoutMs"]);
   const { signals = ["SIGTERM", "SIGINT"], timeoutMs = 2_000 } = options;
   checkNumber("timeoutMs", timeoutMs, 1);
+  if (!Array.isArray(signals) || signals.some((signal) => !(signal in constants.signals)))
+    throw new TypeError('signals must be an array of signal names, such as "SIGTERM"');
   if (typeof closable?.close !== "function") throw new TypeError("closable must have a method close");
   let closing: Promise<void> | undefined;
   const close = () => {
-    closing ??= within(timeoutMs, closable.close());
+    closing ??= within(timeoutMs, (async () => closable.close())());
     return closing;
   };
   const onSignal = (signal: NodeJS.Signals) => {
+    // Asked now: a listener added with `once` is gone by the time the work is done.
+    const isOurs = process.listeners(signal).every((listener) => ours.has(listener));
     void close().then(() => {
       stop();
-      if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
+      if (isOurs && process.listenerCount(signal) === 0) end(signal);
     });
   };
+  ours.add(onSignal);
   const onBeforeExit = () => void close();
   const stop = () => {
     for (const signal of signals) process.off(signal, onSignal);
     process.off("beforeExit", onBeforeExit);
   };
-  for (const signal of signals) process.on(signal, onSignal);
+  // First, so that it sees those who listen once.
+  for (const signal of signals) process.prependListener(signal, onSignal);
   process.on("beforeExit", onBeforeExit);
   return stop;
+}
+
+function end(signal: NodeJS.Signals): void {
+  // The first process of a container has no default action for signals: to it, sending one does nothing.
+  if (process.pid === 1) process.exit(128 + constants.signals[signal]);
+  process.kill(process.pid, signal);
 }
 
 /** A failed close must not keep the process from ending; the provider has reported it. */

@@ -8,9 +8,9 @@ export interface Scope {
   readonly provider: object;
   readonly key: string;
   readonly lock: LockHandle;
-  readonly limit: number | undefined;
+  /** Undefined for a detached one: its body is no part of what surrounds it. */
   readonly outer: Scope | undefined;
-  /** Where it was taken, when the provider detects deadlocks: a stack for each lock would cost as much as the lock. */
+  /** Where it was asked for, when the provider detects deadlocks: a stack for each lock would cost as much as the lock. */
   readonly where: string | undefined;
 }
 

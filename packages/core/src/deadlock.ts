@@ -16,10 +16,9 @@ export function refuseSelfDeadlock(provider: object, key: string, spec: AcquireS
   const [innermost] = holding;
   if (innermost === undefined) return;
   if (blocks(innermost, spec) || (spec.limit !== undefined && holding.length >= spec.limit)) {
-    const where = innermost.where === undefined ? "" : `, taken ${innermost.where}`;
     throw new DeadlockError(
       key,
-      `this very context holds it as ${innermost.lock.owner}${where}; use reentrant: true to take it again, or detached: true for a task that the holder does not wait for`,
+      `this very context holds it as ${innermost.lock.owner}, taken ${whereTaken(innermost)}; use reentrant: true to take it again, or detached: true for a task that the holder does not wait for`,
     );
   }
 }
@@ -31,7 +30,8 @@ const rememberedPairs = 1_000;
 export class DeadlockDetector {
   readonly #events: Events;
   readonly #held = new Map<string, Set<Scope>>();
-  readonly #waiting = new Map<Acquisition, Scope>();
+  /** Oldest first, with what it is inside of. */
+  readonly #waiting = new Map<Acquisition, Scope | undefined>();
   /** "key held" → "key taken inside", with where that was; told pairs have no place any more. */
   readonly #orders = new Map<string, string | undefined>();
 
@@ -46,11 +46,11 @@ export class DeadlockDetector {
     return caller?.trim() ?? "in an unknown place";
   }
 
+  /** Nobody waits inside of it yet, so this closes no circle. */
   entered(scope: Scope): void {
     const scopes = this.#held.get(scope.key) ?? new Set();
     this.#held.set(scope.key, scopes);
     scopes.add(scope);
-    for (const acquisition of [...this.#waiting.keys()]) this.#breakCircle(acquisition);
   }
 
   left(scope: Scope): void {
@@ -59,15 +59,21 @@ export class DeadlockDetector {
     if (scopes?.size === 0) this.#held.delete(scope.key);
   }
 
-  /** An acquisition begins inside of the present scope, if there is one. */
-  waits(acquisition: Acquisition): void {
+  /** A key is asked for inside of the present scope, if there is one. */
+  asks(key: string): void {
     const scope = currentScope();
-    if (scope === undefined) return;
-    this.#noteOrder(scope, acquisition.key);
+    if (scope !== undefined) this.#noteOrder(scope, key);
+  }
+
+  /** An acquisition begins; one that does not wait closes no circle. */
+  waits(acquisition: Acquisition): void {
+    const { spec } = acquisition;
+    if (spec.waitMs === 0) return;
+    const scope = spec.detached ? undefined : currentScope();
     this.#waiting.set(acquisition, scope);
-    // The gate must have had its say first: a free key is no wait.
-    queueMicrotask(() => this.#breakCircle(acquisition));
     acquisition.whenSettled = () => this.#waiting.delete(acquisition);
+    // The gate must have had its say first: a free key is no wait.
+    if (scope !== undefined) queueMicrotask(() => this.#breakCircle(acquisition));
   }
 
   #breakCircle(acquisition: Acquisition): void {
@@ -84,16 +90,17 @@ export class DeadlockDetector {
     const start = this.#waiting.get(acquisition);
     if (start === undefined) return undefined;
     const mine = new Set(chainOf(start));
-    const seen = new Set<string>();
+    const seen = new Set<Acquisition>();
     const follow = (waiter: Acquisition, way: readonly string[]): string[] | undefined => {
       const { key } = waiter;
-      if (seen.has(key)) return undefined;
-      seen.add(key);
+      if (seen.has(waiter)) return undefined;
+      seen.add(waiter);
+      const behindWriter = waiter.spec.mode === "shared" && this.#isBehindWriter(waiter);
       for (const holder of this.#held.get(key) ?? []) {
-        if (!holder.lock.isHeld || !blocks(holder, waiter.spec)) continue;
+        if (!holder.lock.isHeld || !(behindWriter || blocks(holder, waiter.spec))) continue;
         if (mine.has(holder)) return [...way, key];
         for (const [other, scope] of this.#waiting) {
-          if (other === acquisition || !chainOf(scope).includes(holder)) continue;
+          if (scope === undefined || !chainOf(scope).includes(holder)) continue;
           const circle = follow(other, [...way, key]);
           if (circle !== undefined) return circle;
         }
@@ -103,21 +110,33 @@ export class DeadlockDetector {
     return follow(acquisition, []);
   }
 
+  /** A reader in line behind a writer waits for whatever the writer waits for: other readers too. */
+  #isBehindWriter(reader: Acquisition): boolean {
+    for (const other of this.#waiting.keys()) {
+      if (other === reader) break;
+      if (other.key === reader.key && other.spec.mode === "exclusive") return true;
+    }
+    return false;
+  }
+
   *#whereHeld(keys: readonly string[]): Iterable<string> {
     for (const key of keys) for (const { where } of this.#held.get(key) ?? []) yield `${key}: ${where ?? "unknown"}`;
   }
 
   /** One program order of two keys and, elsewhere, the other: told once, since it will be a deadlock one day. */
   #noteOrder(scope: Scope, taken: string): void {
-    const where = DeadlockDetector.where();
-    for (const { key } of chainOf(scope)) {
-      if (key === taken) continue;
+    let where: string | undefined;
+    for (const { key, lock } of chainOf(scope)) {
+      // A task may outlive the body that started it: what is not held any more is in no order to what comes after.
+      if (key === taken || !lock.isHeld) continue;
+      if (this.#orders.has(pairOf(key, taken))) continue;
+      where ??= DeadlockDetector.where();
       const inverse = this.#orders.get(pairOf(taken, key));
-      if (inverse !== undefined && this.#orders.has(pairOf(taken, key))) {
+      if (inverse !== undefined) {
         this.#orders.set(pairOf(taken, key), undefined);
         this.#orders.set(pairOf(key, taken), undefined);
         this.#events.emit("deadlock", { kind: "inversion", keys: [key, taken], where: [where, inverse] });
-      } else if (!this.#orders.has(pairOf(key, taken))) {
+      } else {
         if (this.#orders.size >= rememberedPairs) this.#orders.delete(this.#orders.keys().next().value as string);
         this.#orders.set(pairOf(key, taken), where);
       }
@@ -128,6 +147,13 @@ export class DeadlockDetector {
 /** Whether this holder alone keeps the claim out; one of several holders of a semaphore does not. */
 function blocks(holder: Scope, spec: AcquireSpec): boolean {
   return spec.mode === "exclusive" || holder.lock.mode === "exclusive" || spec.limit === 1;
+}
+
+/** The line, or else the locks it was taken inside of. */
+function whereTaken({ where, outer }: Scope): string {
+  if (where !== undefined) return where;
+  const around = outer === undefined ? [] : chainOf(outer).map(({ key }) => ` inside of ${JSON.stringify(key)}`);
+  return `by a withLock or tryWithLock${around.join("")} (detectDeadlocks: true names the line)`;
 }
 
 function chainOf(scope: Scope): Scope[] {

@@ -43,18 +43,33 @@ export class MemoryGuard {
   /**
    * Runs `write` if no newer holder of the key has written before.
    *
-   * @param write must be synchronous: between the check and its end nobody else may write.
-   * @throws LockLostError (reason `fenced`) when a newer token has written; TypeError and LockNotHeldError as {@link fenceOf}.
+   * @param write must be synchronous: between the check and its end nobody else may write. Prepare what takes time before.
+   * @throws LockLostError (reason `fenced`) when a newer token has written; TypeError and LockNotHeldError as {@link fenceOf}; TypeError for
+   * an async function, which is not run, and for one that returns a promise, which has begun by then.
    */
   write<T>(lock: Lock, write: () => T): T {
     const { key, token } = fenceOf(lock);
+    if (typeof write !== "function" || write instanceof AsyncFunction) throw new TypeError(synchronous);
     if (token < (this.#highest.get(key) ?? -1n)) throw new LockLostError(key, "fenced");
     this.#highest.set(key, token);
-    return write();
+    const value = write();
+    if (isThenable(value)) {
+      // The error that is thrown says more than what becomes of a write that should not have been made.
+      value.then(undefined, () => {});
+      throw new TypeError(synchronous);
+    }
+    return value;
   }
 
   /** Forgets a key that no lock will ever be taken on again. */
   forget(key: string): void {
     this.#highest.delete(key);
   }
+}
+
+const synchronous = "a guarded write must be a synchronous function: a newer holder could write while it waits";
+const AsyncFunction = (async () => {}).constructor as new () => unknown;
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === "function";
 }

@@ -6,7 +6,7 @@
 import { Refused } from "./acquire.js";
 import type { Holder } from "./driver.js";
 import type { Engine } from "./engine.js";
-import { LockBackendError, LockNotHeldError, LockTimeoutError } from "./errors.js";
+import { LockBackendError, LockNotAcquiredError, LockNotHeldError, LockTimeoutError } from "./errors.js";
 import { Hint } from "./hint.js";
 import { checkKey } from "./key.js";
 import type { Lock, LockHandle } from "./lock.js";
@@ -73,16 +73,24 @@ export class Taking {
     const startedAt = clock.now();
     const left = () => Math.max(startedAt + waitMs - clock.now(), 0);
     try {
-      for (let round = 0; round < optimisticRounds; round++) {
-        const taken = await this.#tryAll();
-        if (!(taken instanceof InTheWay)) return taken;
-        if (left() <= 0) throw new LockTimeoutError(taken.key, clock.now() - startedAt, taken.holder);
-        await this.#hintFor(taken.key).next(taken.holder, left(), this.#signal);
+      for (let round = 0; ; round++) {
+        const optimistic = round < optimisticRounds;
+        const taken = await (optimistic ? this.#tryAll() : this.#takeInOrder(left));
+        const inTheWay = taken instanceof InTheWay ? taken : await giveUpIfLost(taken);
+        if (inTheWay === undefined) return taken as Lock[];
+        if (left() <= 0) throw this.#timedOut(inTheWay, waitMs, clock.now() - startedAt);
+        if (optimistic) await this.#hintFor(inTheWay.key).next(inTheWay.holder, left(), this.#signal);
       }
-      return await this.#takeInOrder(left);
     } finally {
       for (const hint of this.#hints.values()) hint.stop();
     }
+  }
+
+  #timedOut({ key, holder, error }: InTheWay, waitMs: number, waitedMs: number): Error {
+    if (error !== undefined) return error;
+    if (waitMs === 0) return new LockNotAcquiredError(key, holder);
+    this.#engine.events.emit("timeout", { key, waitedMs, holder });
+    return new LockTimeoutError(key, waitedMs, holder);
   }
 
   /** Asks for all in one tick, so that one call to the server can carry them. */
@@ -92,9 +100,12 @@ export class Taking {
     let inTheWay: InTheWay | undefined;
     let failed: PromiseRejectedResult | undefined;
     for (const [i, result] of tried.entries()) {
-      if (result.status === "rejected") failed ??= result;
-      else if (result.value instanceof Refused) inTheWay ??= new InTheWay((this.#requests[i] as LockAllRequest).key, result.value.holder);
-      else locks.push(result.value);
+      const { key } = this.#requests[i] as LockAllRequest;
+      if (result.status === "fulfilled") {
+        if (result.value instanceof Refused) inTheWay ??= new InTheWay(key, result.value.holder);
+        else locks.push(result.value);
+      } else if (mayPass(result.reason)) inTheWay ??= new InTheWay(key, undefined, result.reason);
+      else failed ??= result;
     }
     if (failed === undefined && inTheWay === undefined) return locks;
     await releaseAll(locks);
@@ -102,15 +113,19 @@ export class Taking {
     return inTheWay as InTheWay;
   }
 
-  async #takeInOrder(left: () => number): Promise<Lock[]> {
+  async #takeInOrder(left: () => number): Promise<Lock[] | InTheWay> {
     const locks: Lock[] = [];
-    try {
-      for (const { key, ...mode } of this.#requests) locks.push(await this.#ask.lock(key, mode, left()));
-      return locks;
-    } catch (error) {
-      await releaseAll(locks);
-      throw error;
+    for (const { key, ...mode } of this.#requests) {
+      try {
+        locks.push(await this.#ask.lock(key, mode, left()));
+      } catch (error) {
+        await releaseAll(locks);
+        // Asked once only, for the time was up.
+        if (error instanceof LockNotAcquiredError) return new InTheWay(key, error.holder);
+        throw error;
+      }
     }
+    return locks;
   }
 
   #hintFor(key: string): Hint {
@@ -123,14 +138,30 @@ export class Taking {
   }
 }
 
+/** A key that was not to be had: held by another, or (with an error) not answered for. */
 class InTheWay {
   readonly key: string;
   readonly holder: Holder | undefined;
+  readonly error: LockBackendError | undefined;
 
-  constructor(key: string, holder: Holder | undefined) {
+  constructor(key: string, holder: Holder | undefined, error?: LockBackendError) {
     this.key = key;
     this.holder = holder;
+    this.error = error;
   }
+}
+
+/** A wait outlasts a backend that is away for a moment, as that of `lock` does. */
+function mayPass(error: unknown): error is LockBackendError {
+  return error instanceof LockBackendError && error.retryable;
+}
+
+/** One may be lost while the others are waited for. */
+async function giveUpIfLost(locks: readonly Lock[]): Promise<InTheWay | undefined> {
+  const lost = locks.find((lock) => !lock.isHeld);
+  if (lost === undefined) return undefined;
+  await releaseAll(locks);
+  return new InTheWay(lost.key, undefined);
 }
 
 /** A release whose answer is lost goes on in the background, so nothing is kept by it for long. */
@@ -147,25 +178,36 @@ async function releaseAll(locks: readonly Lock[]): Promise<void> {
 /**
  * The distinct keys in the order of their bytes.
  *
+ * @param check what else is to be checked of each.
  * @throws TypeError or RangeError for bad requests, InvalidLockKeyError for bad keys.
  */
-export function mergeRequests(requests: readonly (string | LockAllRequest)[]): LockAllRequest[] {
+export function mergeRequests(
+  requests: readonly (string | LockAllRequest)[],
+  check: (request: LockAllRequest) => unknown,
+): LockAllRequest[] {
   if (!Array.isArray(requests) || requests.length === 0) throw new TypeError("requests must be an array of at least one key");
   const merged = new Map<string, LockAllRequest>();
+  const shared = new Map<string, LockAllRequest>();
   for (const each of requests) {
     const request = typeof each === "string" ? { key: each } : each;
     checkKnown("requests", request, ["key", "mode", "limit"]);
-    checkKey(request.key);
-    const known = merged.get(request.key);
-    if (known !== undefined && known.limit !== request.limit && known.mode === "shared" && request.mode === "shared")
-      throw new RangeError(
-        `the key ${JSON.stringify(request.key)} is asked for with the limits ${known.limit} and ${request.limit}: say one`,
-      );
+    const { key, mode, limit } = request;
+    checkKey(key);
+    check(request);
+    if (mode === "shared") {
+      const known = shared.get(key) ?? request;
+      shared.set(key, known);
+      if (known.limit !== limit)
+        throw new RangeError(`the key ${JSON.stringify(key)} is asked for with the limits ${known.limit} and ${limit}: say one`);
+    }
     // Exclusive includes shared.
-    if (known === undefined || known.mode === "shared") merged.set(request.key, request);
+    if (mode !== "shared" || !merged.has(key)) merged.set(key, request);
   }
   return [...merged.values()].sort((one, other) => Buffer.compare(Buffer.from(one.key), Buffer.from(other.key)));
 }
+
+/** As with a single lock, whoever still listens has not dropped it. */
+const handleOfSignal = new WeakMap<AbortSignal, LockAllHandle>();
 
 /** Many locks as one. */
 export class LockAllHandle implements LockAll {
@@ -197,6 +239,7 @@ export class LockAllHandle implements LockAll {
     if (this.#signal === undefined) {
       const controller = new AbortController();
       this.#signal = controller.signal;
+      handleOfSignal.set(controller.signal, this);
       // The locks' own signals, kept by this handle alone: nothing outlives it.
       for (const { signal } of this.#locks) {
         if (signal.aborted) controller.abort(signal.reason);

@@ -1,7 +1,7 @@
 /** The handle of one acquisition and its states: held → lost, or held → released (at risk is held, with a warning). */
 import { LockLostError, LockNotHeldError, type LossReason } from "./errors.js";
 import type { Lease } from "./lease.js";
-import { checkKnown, checkNumber } from "./options.js";
+import { type AcquireSpec, checkKnown, checkNumber } from "./options.js";
 import { refresh } from "./renewer.js";
 import { publicToken } from "./token.js";
 
@@ -137,8 +137,8 @@ export class LockHandle implements Lock {
   }
 
   /** A further hold of the same lease, for the same async context. */
-  again(): LockHandle | undefined {
-    return this.isHeld ? this.#lease.handle(this.#lease.engine.clock.now()) : undefined;
+  again(spec: AcquireSpec): LockHandle | undefined {
+    return this.isHeld ? this.#lease.join(spec, this.#lease.engine.clock.now()) : undefined;
   }
 
   unlock(): Promise<boolean> {

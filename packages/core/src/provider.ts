@@ -162,13 +162,18 @@ class Provider implements LockProvider {
   async lockAll(requests: readonly (string | LockAllRequest)[], options: LockAllOptions = {}): Promise<LockAll> {
     this.#open();
     const { base } = this.#engine.spec;
-    const merged = mergeRequests(requests);
     checkKnown("lockAll options", options, lockAllOptionNames);
-    const specs = merged.map(({ key: _, ...mode }) => resolveLockOptions({ ...options, ...mode }, base, this.#engine.driver.capabilities));
+    const specOf = ({ key: _, ...mode }: LockAllRequest) =>
+      resolveLockOptions({ ...options, ...mode }, base, this.#engine.driver.capabilities);
+    const merged = mergeRequests(requests, specOf);
     const { waitMs = base.waitMs, ...rest } = options;
-    for (const [i, spec] of specs.entries()) this.#mayAcquire((merged[i] as LockAllRequest).key, spec);
-    if (waitMs > 0 && options.detached !== true && options.reentrant !== true)
-      for (const [i, spec] of specs.entries()) refuseSelfDeadlock(this, (merged[i] as LockAllRequest).key, spec);
+    rest.signal?.throwIfAborted();
+    for (const request of merged) {
+      const spec = specOf(request);
+      if (waitMs === 0 || spec.detached || this.#shared(request.key, spec) !== undefined) continue;
+      refuseSelfDeadlock(this, request.key, spec);
+      this.#detector?.asks(request.key);
+    }
     const taking = new Taking(this.#engine, merged, rest.signal, {
       tryLock: (key, mode) => this.#try(key, { ...rest, ...mode }),
       lock: (key, mode, waitMs) => this.#lock(key, { ...rest, ...mode, waitMs }),
@@ -183,14 +188,16 @@ class Provider implements LockProvider {
 
   async withLock<T>(key: string, ...rest: [Body<T>] | [LockOptions, Body<T>]): Promise<T> {
     const [options, body] = splitBody(rest);
-    return this.#run(await this.#lock(key, options), options?.limit, body);
+    const around = this.#around(options);
+    return this.#run(await this.#lock(key, options), around, body);
   }
 
   async tryWithLock<T>(key: string, ...rest: [Body<T>] | [TryLockOptions, Body<T>]): Promise<TryResult<T>> {
     const [options = {}, body] = splitBody(rest);
+    const around = this.#around(options);
     const lock = await this.#try(key, options);
     if (lock instanceof Refused) return { acquired: false, holder: lock.holder };
-    return { acquired: true, value: await this.#run(lock, options.limit, body) };
+    return { acquired: true, value: await this.#run(lock, around, body) };
   }
 
   singleflight<T>(key: string, call: (lock: Lock | undefined) => Promise<T> | T, options: SingleflightOptions = {}): Promise<T> {
@@ -199,6 +206,7 @@ class Provider implements LockProvider {
       checkKey(key);
       checkKnown("singleflight options", options, ["lock", "signal"]);
       if (typeof call !== "function") throw new TypeError("call must be a function");
+      options.signal?.throwIfAborted();
     } catch (error) {
       return Promise.reject(error);
     }
@@ -364,9 +372,12 @@ class Provider implements LockProvider {
       const { base } = this.#engine.spec;
       spec = options === undefined ? base : resolveLockOptions(options, base, this.#engine.driver.capabilities);
       this.#mayAcquire(key, spec);
-      const again = spec.reentrant ? this.#again(key, spec) : undefined;
+      const again = this.#shared(key, spec)?.lock.again(spec);
       if (again !== undefined) return Promise.resolve(again);
-      if (spec.waitMs > 0 && !spec.detached && spec.owner === undefined) refuseSelfDeadlock(this, key, spec);
+      if (spec.waitMs > 0 && !spec.detached && spec.owner === undefined) {
+        refuseSelfDeadlock(this, key, spec);
+        this.#detector?.asks(key);
+      }
     } catch (error) {
       return Promise.reject(error);
     }
@@ -380,13 +391,16 @@ class Provider implements LockProvider {
   async #try(key: string, options: TryLockOptions): Promise<LockHandle | Refused> {
     const spec = resolveTryLockOptions(options, this.#engine.spec.base, this.#engine.driver.capabilities);
     this.#mayAcquire(key, spec);
-    return (spec.reentrant ? this.#again(key, spec) : undefined) ?? this.#acquire(key, spec);
+    return this.#shared(key, spec)?.lock.again(spec) ?? this.#acquire(key, spec);
   }
 
-  /** A further hold of what this context holds already. */
-  #again(key: string, spec: AcquireSpec): LockHandle | undefined {
-    const scope = spec.detached ? undefined : scopesHolding(this, key).find(({ lock }) => lock.mode === spec.mode);
-    return scope?.lock.again();
+  /**
+   * The hold of this context that the claim is to take part in. A plain shared one always does: a second lease would stand in line behind a
+   * writer who waits for the first one.
+   */
+  #shared(key: string, { reentrant, detached, mode, limit, owner }: AcquireSpec): Scope | undefined {
+    if (detached || !(reentrant || (mode === "shared" && limit === undefined))) return undefined;
+    return scopesHolding(this, key).find(({ lock }) => lock.mode === mode && (owner === undefined || lock.owner === owner));
   }
 
   #mayAcquire(key: string, spec: AcquireSpec): void {
@@ -399,14 +413,21 @@ class Provider implements LockProvider {
   #acquire(key: string, spec: AcquireSpec): Promise<LockHandle | Refused> {
     return new Promise((resolve, reject) => {
       const acquisition = new Acquisition(this.#engine, key, spec, resolve, reject);
-      if (!spec.detached) this.#detector?.waits(acquisition);
+      this.#detector?.waits(acquisition);
       this.#engine.gates.enter(acquisition);
     });
   }
 
-  async #run<T>(lock: LockHandle, limit: number | undefined, body: Body<T>): Promise<T> {
-    const where = this.#detector === undefined ? undefined : DeadlockDetector.where();
-    const scope: Scope = { provider: this, key: lock.key, lock, limit, outer: currentScope(), where };
+  /** What a scope knows before it is entered; the stack leads to the caller only until the first `await`. */
+  #around(options: LockOptions | undefined): Pick<Scope, "outer" | "where"> {
+    return {
+      outer: options?.detached === true ? undefined : currentScope(),
+      where: this.#detector === undefined ? undefined : DeadlockDetector.where(),
+    };
+  }
+
+  async #run<T>(lock: LockHandle, around: Pick<Scope, "outer" | "where">, body: Body<T>): Promise<T> {
+    const scope: Scope = { provider: this, key: lock.key, lock, ...around };
     let value: T;
     try {
       this.#detector?.entered(scope);
