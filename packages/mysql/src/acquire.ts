@@ -52,35 +52,55 @@ async function lockedKeys(run: Run, { leases }: Tables, claims: readonly Acquire
   return new Set(all.rows.map(([key]) => String(key)).filter((key) => !lockable.has(key)));
 }
 
-/** The verdicts by key. At most 5 statements, however many claims. */
+/** The verdicts by key, in a few statements however many claims. */
 async function attempt(run: Run, names: Tables, claims: readonly AcquireClaim[]): Promise<Map<string, AcquireResult>> {
   const exclusive = claims.filter(({ mode }) => mode === "exclusive");
   const shared = claims.filter(({ mode }) => mode === "shared");
   const results = new Map<string, AcquireResult>();
-  if (exclusive.length > 0) {
-    const { insertId } = await run(grantExclusive(names, exclusive), { waitOnce: true });
-    const [only] = exclusive;
-    if (claims.length === 1 && only !== undefined && insertId > 0n) return results.set(only.key, granted(insertId, only));
+  const write = (sql: string) => run(sql, { waitOnce: true });
+  const [only] = exclusive;
+  if (only !== undefined) {
+    const { insertId } = await write(grantExclusive(names, exclusive, false));
+    if (claims.length === 1 && insertId > 0n) return results.set(only.key, granted(insertId, only));
   }
   if (shared.length > 0) {
-    await run(openToHolders(names, shared), { waitOnce: true });
-    await run(grantShared(names, shared), { waitOnce: true });
+    await write(openToHolders(names, shared));
+    await write(grantShared(names, shared));
   }
-  const found = await readLeases(run, names, claims);
-  const refused: AcquireClaim[] = [];
-  for (const claim of claims) {
-    const own = found.find(({ key, owner, mode }) => key === claim.key && owner === claim.owner && mode === claim.mode);
-    if (own !== undefined) results.set(claim.key, granted(own.token, claim));
-    else refused.push(claim);
+  await settle(run, names, claims, results);
+  // Not behind an exclusive lease, so behind shared ones, or on a key that had some: who decides that has to look for holders.
+  const unclear = exclusive.filter(({ key }) => !results.has(key));
+  if (unclear.length > 0) {
+    await write(grantExclusive(names, unclear, true));
+    await settle(run, names, unclear, results);
   }
-  if (refused.length === 0) return results;
-  // Behind an exclusive lease nobody else is; who else was refused was refused because of holders.
-  const behindHolders = refused.filter(({ key }) => !found.some((lease) => lease.key === key && lease.mode === "exclusive"));
+  const behindHolders = claims.filter(({ key }) => !results.has(key));
   const holders = behindHolders.length === 0 ? [] : await readHolders(run, names, behindHolders);
-  for (const claim of refused) {
-    results.set(claim.key, refusal(claim, [...found.filter(({ mode }) => mode === "exclusive"), ...holders]));
+  for (const claim of behindHolders) {
+    const inTheWay = holders.filter(({ key }) => key === claim.key);
+    results.set(claim.key, refusal(claim, inTheWay));
   }
   return results;
+}
+
+/** Notes who was granted, and who is behind an exclusive lease. */
+async function settle(run: Run, names: Tables, claims: readonly AcquireClaim[], results: Map<string, AcquireResult>): Promise<void> {
+  const exclusive = new Map<string, Lease>();
+  const shared = new Map<string, Lease>();
+  // A batch has one claim for each key, and of the shared leases only those of its owners are read.
+  for (const lease of await readLeases(run, names, claims)) (lease.mode === "exclusive" ? exclusive : shared).set(both(lease), lease);
+  const holders = new Map([...exclusive.values()].map((lease) => [lease.key, lease]));
+  for (const claim of claims) {
+    const own = (claim.mode === "exclusive" ? exclusive : shared).get(both(claim));
+    const holder = holders.get(claim.key);
+    if (own !== undefined) results.set(claim.key, granted(own.token, claim));
+    else if (holder !== undefined) results.set(claim.key, refusal(claim, [holder]));
+  }
+}
+
+/** One string for key and owner that no other pair has. */
+function both({ key, owner }: { key: string; owner: string }): string {
+  return `${key.length}:${key}${owner}`;
 }
 
 function granted(token: bigint, claim: AcquireClaim): AcquireResult {
@@ -88,9 +108,7 @@ function granted(token: bigint, claim: AcquireClaim): AcquireResult {
 }
 
 function refusal(claim: AcquireClaim, leases: readonly Lease[]): AcquireResult {
-  const inTheWay = leases
-    .filter(({ key, owner }) => key === claim.key && owner !== claim.owner)
-    .sort((a, b) => a.remainingMs - b.remainingMs);
+  const inTheWay = leases.filter(({ owner }) => owner !== claim.owner).sort((a, b) => a.remainingMs - b.remainingMs);
   const [holder] = inTheWay;
   // It ended since, or it is the owner's own in the other mode, which is not in anybody's way for long.
   if (holder === undefined) return { acquired: false };
@@ -102,7 +120,8 @@ function refusal(claim: AcquireClaim, leases: readonly Lease[]): AcquireResult {
 }
 
 /**
- * One row for each claim; a row that is there is taken over if its lease is over and no holder of the second table lives.
+ * One row for each claim; a row that is there is taken over if its lease is over and no holder of the second table lives. Whether there is
+ * one need not be asked (`withHolders`) for the keys that are only ever locked exclusively.
  *
  * - The assignments run from left to right, each seeing what those before it wrote. The condition must be decided once (two readings of the
  *   clock differ), so its answer is kept in the row: `created_at > updated_at` holds only between the first assignment and the last.
@@ -111,7 +130,7 @@ function refusal(claim: AcquireClaim, leases: readonly Lease[]): AcquireResult {
  * - `VALUES(column)`: what MySQL calls its successor, a row alias, MariaDB does not know.
  * - `LAST_INSERT_ID(expr)` tells the verdict of a single claim in the answer itself: its token, or 0.
  */
-function grantExclusive(names: Tables, claims: readonly AcquireClaim[]): string {
+function grantExclusive(names: Tables, claims: readonly AcquireClaim[], withHolders: boolean): string {
   const { leases, holders, leasesKey } = names;
   const rows = newRows(
     names,
@@ -120,15 +139,17 @@ function grantExclusive(names: Tables, claims: readonly AcquireClaim[]): string 
   );
   const living = `SELECT 1 FROM ${holders} h FORCE INDEX (PRIMARY) WHERE h.lock_key = ${leasesKey} AND h.expires_at > ${now} LOCK IN SHARE MODE`;
   const above = `SELECT COALESCE(MAX(h.token), 0) + 1 FROM ${holders} h FORCE INDEX (PRIMARY) WHERE h.lock_key = ${leasesKey} LOCK IN SHARE MODE`;
+  const free = withHolders ? `NOT (shared AND EXISTS (${living}))` : "shared = 0";
+  const aboveHolders = withHolders ? `, IF(shared, (${above}), 0)` : "";
   const mine = `(owner = VALUES(owner) AND expires_at > ${now})`;
   return `INSERT INTO ${leases} (lock_key, owner, token, expires_at, created_at, updated_at, metadata) ${rows}
 ON DUPLICATE KEY UPDATE
-  created_at = IF(expires_at <= ${now} AND NOT (shared AND EXISTS (${living})), GREATEST(${now}, ${plus("updated_at", 1)}), created_at),
+  created_at = IF(expires_at <= ${now} AND ${free}, GREATEST(${now}, ${plus("updated_at", 1)}), created_at),
   owner = IF(created_at > updated_at, VALUES(owner), owner),
   metadata = IF(created_at > updated_at, VALUES(metadata), metadata),
   expires_at = IF(created_at > updated_at OR ${mine}, GREATEST(expires_at, ${plus(now, between("VALUES(updated_at)", "VALUES(expires_at)"))}), expires_at),
   token = IF(created_at > updated_at,
-    LAST_INSERT_ID(GREATEST(token + 1, VALUES(token), IF(shared, (${above}), 0))),
+    LAST_INSERT_ID(GREATEST(token + 1, VALUES(token)${aboveHolders})),
     IF(${mine}, LAST_INSERT_ID(token), token + LAST_INSERT_ID(0))),
   shared = IF(created_at > updated_at, 0, shared),
   updated_at = GREATEST(updated_at, created_at)`;
