@@ -81,8 +81,23 @@ export async function provideFromUrl(what: string, url: string | URL, options: P
   return proved(await provideOver(driver, { ...fromUrl, ...options }));
 }
 
-/** What an option of a section must be. Of a `url`, core has seen to it already. */
-export type SectionShape = Readonly<Record<string, "string" | "number" | "boolean" | "object" | "function">>;
+const isObject = (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** What each word of a {@link SectionShape} stands for. Of a `url`, an object here, core has seen to it already. */
+const kinds = {
+  string: { name: "a string", holds: (value: unknown) => typeof value === "string" },
+  number: { name: "a number", holds: (value: unknown) => typeof value === "number" },
+  boolean: { name: "true or false", holds: (value: unknown) => typeof value === "boolean" },
+  function: { name: "a function", holds: (value: unknown) => typeof value === "function" },
+  object: { name: "an object", holds: isObject },
+  objects: {
+    name: "an object or an array of them",
+    holds: (value: unknown) => (Array.isArray(value) ? value.every(isObject) : isObject(value)),
+  },
+} as const;
+
+/** The options of a section, and what each must be. */
+export type SectionShape = Readonly<Record<string, "string" | "number" | "boolean" | "function" | "object" | "objects">>;
 
 /**
  * Checks the section of a backend, for its `fromConfig`: names and types of the options. What the client's own options may hold is the
@@ -96,10 +111,9 @@ export type SectionShape = Readonly<Record<string, "string" | "number" | "boolea
 export function checkSection(path: string, section: BackendSection, shape: SectionShape, oneOf: readonly string[] = []): void {
   for (const [option, value] of Object.entries(section)) {
     if (value === undefined) continue;
-    const type = Object.hasOwn(shape, option) ? (shape[option] as keyof typeof typeNames) : undefined;
-    if (type === undefined) throw new TypeError(`${path}.${option} is unknown: ${path} takes ${listed(Object.keys(shape))}`);
-    if (value === null || typeof value !== type || Array.isArray(value))
-      throw new TypeError(`${path}.${option} must be ${typeNames[type]}, got ${kindOf(value)}`);
+    const kind = Object.hasOwn(shape, option) ? kinds[shape[option] as SectionShape[string]] : undefined;
+    if (kind === undefined) throw new TypeError(`${path}.${option} is unknown: ${path} takes ${listed(Object.keys(shape))}`);
+    if (!kind.holds(value)) throw new TypeError(`${path}.${option} must be ${kind.name}, got ${kindOf(value)}`);
   }
   const given = oneOf.filter((option) => section[option] !== undefined);
   if (oneOf.length === 0 || given.length === 1) return;
@@ -109,14 +123,6 @@ export function checkSection(path: string, section: BackendSection, shape: Secti
 
 const backendNames = ["mysql", "redis", "etcd", "sqlite", "memory"];
 const defaultNames = ["defaultTtlMs", "defaultRetryCount", "defaultRetryDelayMs"];
-
-const typeNames = {
-  string: "a string",
-  number: "a number",
-  boolean: "true or false",
-  object: "an object",
-  function: "a function",
-} as const;
 
 function checkNames(path: string, config: LockConfig, provider: string): void {
   for (const [name, value] of Object.entries(config)) {
@@ -185,8 +191,7 @@ async function proved(provider: LockProvider): Promise<LockProvider> {
 }
 
 function checkIsObject(path: string, value: unknown, what: string): void {
-  if (typeof value !== "object" || value === null || Array.isArray(value) || value instanceof URL)
-    throw new TypeError(`${path} must be ${what}, an object, got ${kindOf(value)}`);
+  if (!isObject(value) || value instanceof URL) throw new TypeError(`${path} must be ${what}, an object, got ${kindOf(value)}`);
 }
 
 /** The kind alone: a value in the wrong place may be a secret. */

@@ -47,7 +47,7 @@ registerBackend("redis", {
 registerBackend("mysql", {
   fromUrl: (url) => open("mysql", { url }),
   fromConfig: (section, path) => {
-    checkSection(path, section, { url: "object", table: "string", createTable: "boolean", poolSize: "number" }, ["url"]);
+    checkSection(path, section, { url: "object", table: "string", createTable: "boolean", poolSize: "number", nodes: "objects" }, ["url"]);
     return open("mysql", section);
   },
 });
@@ -245,7 +245,11 @@ const mistakes: readonly (readonly [unknown, string])[] = [
   [defaultLockConfig(), "config.mysql.url is missing: config.mysql needs it"],
   [mysql({ url: "mysql://h", createTable: "yes" }), "config.mysql.createTable must be true or false, got a string"],
   [mysql({ url: "mysql://h", poolSize: "10" }), "config.mysql.poolSize must be a number, got a string"],
-  [mysql({ url: "mysql://h", tabel: "locks" }), "config.mysql.tabel is unknown: config.mysql takes url, table, createTable, poolSize"],
+  [
+    mysql({ url: "mysql://h", tabel: "locks" }),
+    "config.mysql.tabel is unknown: config.mysql takes url, table, createTable, poolSize, nodes",
+  ],
+  [mysql({ url: "mysql://h", nodes: ["hunter2"] }), "config.mysql.nodes must be an object or an array of them, got an array"],
   [acme({}), "config.acme.url is missing: config.acme needs it"],
   [acme({ url: "acme:", table: "locks" }), "config.acme.table is unknown: config.acme takes url"],
   [acme({ url: "acme:?colour=red" }), 'config.acme: unknown parameter "colour"'],

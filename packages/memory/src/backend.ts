@@ -1,5 +1,5 @@
-/** How `memory:` URLs become drivers. */
-import type { LockDriver } from "@dlock/core";
+/** How `memory:` URLs and sections of a config become drivers. */
+import { type BackendSection, checkSection, type LockDriver } from "@dlock/core";
 import { memoryDriver } from "./driver.js";
 import { createMemoryStore, type MemoryStore } from "./store.js";
 
@@ -20,5 +20,10 @@ export const backend = {
     const store = named.get(name) ?? createMemoryStore();
     named.set(name, store);
     return memoryDriver({ store });
+  },
+  /** An empty section, or none, is a store of its own. @throws TypeError for anything but a `url`. */
+  fromConfig(section: BackendSection, path: string): LockDriver {
+    checkSection(path, section, { url: "object" });
+    return backend.fromUrl((section.url as URL | undefined) ?? new URL("memory:"));
   },
 };

@@ -1,5 +1,6 @@
-/** `sqlite:` URLs, for the registry of backends. */
-import type { LockDriver } from "@dlock/core";
+/** `sqlite:` URLs and sections of a config, for the registry of backends. */
+import { type BackendSection, checkSection, type LockDriver } from "@dlock/core";
+import type { SqliteDatabase } from "./database.js";
 import { type SqliteDriverOptions, sqliteDriver } from "./driver.js";
 
 /** What the registry of `@dlock/core` loads by the name `sqlite`. */
@@ -24,5 +25,13 @@ export const backend = {
       options.synchronous = value;
     }
     return sqliteDriver(path, options satisfies SqliteDriverOptions);
+  },
+  /** `url`, `file` (a path) or `database` (an open one), and `synchronous` with the last two. @throws TypeError or RangeError for anything else. */
+  fromConfig(section: BackendSection, path: string): LockDriver {
+    checkSection(path, section, { url: "object", file: "string", database: "object", synchronous: "string" }, ["url", "file", "database"]);
+    const { url, file, database, synchronous } = section as SqliteDriverOptions & { url?: URL; file?: string; database?: SqliteDatabase };
+    if (url !== undefined && synchronous !== undefined) throw new TypeError(`${path}.synchronous is a parameter of ${path}.url`);
+    if (url !== undefined) return backend.fromUrl(url);
+    return sqliteDriver(database === undefined ? (file as string) : { database }, synchronous === undefined ? {} : { synchronous });
   },
 };
