@@ -1,17 +1,21 @@
-/** How `redis:` and `rediss:` URLs and sections of a config become drivers. */
+/** How `redis:` and `rediss:` URLs, and the section `redis` of a configuration, become drivers. */
 import { type BackendSection, checkSection, type LockDriver } from "@dlock/core";
 import { redisDriver } from "./driver.js";
 import type { RedisDriverOptions } from "./options.js";
+
+const shape = { url: "object", client: "object", connection: "object", cluster: "object", prefix: "string" } as const;
 
 export const backend = {
   /** @throws RangeError for a query parameter that does not exist or a value that makes no sense. */
   fromUrl(url: URL): LockDriver {
     return redisDriver({ url });
   },
-  /** The options of `redisDriver`. @throws TypeError or RangeError for anything else. */
+  /**
+   * @param path how the section is named in errors.
+   * @throws TypeError for an option that does not exist or is of the wrong type.
+   */
   fromConfig(section: BackendSection, path: string): LockDriver {
-    const sources = { url: "object", connection: "object", cluster: "object", client: "object" } as const;
-    checkSection(path, section, { ...sources, prefix: "string", onWarning: "function" }, Object.keys(sources));
+    checkSection(path, section, shape, ["url", "client", "connection", "cluster"]);
     return redisDriver(section as RedisDriverOptions);
   },
 };

@@ -44,7 +44,11 @@ export function refusedBy(message: string, cause?: unknown): DriverError {
   const remedy = meaning === undefined ? "" : `; ${meaning.remedy}`;
   // The server's own words, without the position in our script that Redis adds.
   const words = message.replace(/ script: [0-9a-f]{40}.*$/s, "").replace(/\buser_script:\d+: /g, "");
-  return driverError(`Redis answered "${words}"${remedy}`, { applied: "no", retryable: meaning?.retryable ?? false, cause });
+  return driverError(`Redis answered "${words}"${remedy}`, {
+    applied: "no",
+    retryable: meaning?.retryable ?? false,
+    cause: withoutCommand(cause),
+  });
 }
 
 /** Whether an error came from the server as an answer, rather than from the connection. Not `instanceof`: there may be two copies of ioredis. */
@@ -55,7 +59,11 @@ export function isReply(error: unknown): error is Error {
 /** The connection broke while the request was under way. */
 export function interrupted(cause: unknown): DriverError {
   const why = cause instanceof Error ? cause.message : String(cause);
-  return driverError(`the connection to Redis broke before the answer: ${why}`, { applied: "unknown", retryable: true, cause });
+  return driverError(`the connection to Redis broke before the answer: ${why}`, {
+    applied: "unknown",
+    retryable: true,
+    cause: withoutCommand(cause),
+  });
 }
 
 /** Nothing came back in time. */
@@ -69,6 +77,13 @@ export function unreachable(why: string, cause?: unknown): DriverError {
   const meaning = message === undefined ? undefined : meanings.find(({ pattern }) => pattern.test(message));
   return driverError(
     `no connection to Redis (${why}${message === undefined ? "" : `: ${message}`}); ${meaning?.remedy ?? "check that it runs and can be reached"}`,
-    { applied: "no", retryable: meaning?.retryable ?? true, cause },
+    { applied: "no", retryable: meaning?.retryable ?? true, cause: withoutCommand(cause) },
   );
+}
+
+/** ioredis puts the command with its arguments into its errors, and that of a sign-in holds the password. */
+function withoutCommand(cause: unknown): unknown {
+  if (!(cause instanceof Error) || !("command" in cause)) return cause;
+  const { message, name, stack } = cause;
+  return Object.assign(new Error(message), { name, stack, ...("code" in cause ? { code: cause.code } : {}) });
 }
