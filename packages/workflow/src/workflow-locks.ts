@@ -127,7 +127,7 @@ class Locks implements WorkflowLocks {
       return this.#handle(await this.#provider.lock(key, { ...lockOptions, waitMs: 0 }), { executionId, templateId: undefined });
     } catch (error) {
       if (!(error instanceof LockNotAcquiredError)) throw error;
-      this.#conflict({ executionId, templateId: undefined }, new InTheWay(key, error.holder));
+      this.#conflict({ executionId, templateId: undefined }, new InTheWay(key, error.holder), "skipped");
       throw new WorkflowAlreadyRunningError(executionId, key, error.holder, error);
     }
   }
@@ -160,7 +160,7 @@ class Locks implements WorkflowLocks {
       this.#run(ids, lock, other, startedAt, body),
     );
     if (!(came instanceof InTheWay)) return { ran: true, value: came.value, skipped: undefined, heldBy: undefined };
-    const reason = this.#conflict(ids, came);
+    const reason = this.#conflict(ids, came, onConflict === "skip" ? "skipped" : "given up");
     if (onConflict === "skip") return { ran: false, value: undefined, skipped: reason, heldBy: came.holder };
     if (onConflict === "fail" && reason === "already-running") throw new WorkflowAlreadyRunningError(executionId, came.key, came.holder);
     throw came.timeout ?? new LockTimeoutError(came.key, systemClock.now() - startedAt, came.holder);
@@ -222,11 +222,11 @@ class Locks implements WorkflowLocks {
     });
   }
 
-  #conflict(ids: Ids & { executionId: string }, { key, holder, timeout }: InTheWay): ConflictReason {
+  #conflict(ids: Ids & { executionId: string }, { key, holder }: InTheWay, what: "skipped" | "given up"): ConflictReason {
     const reason = key.startsWith(executionPrefix) ? "already-running" : "template-limit";
-    const what = reason === "already-running" ? "workflow is already running elsewhere" : "workflow template has no place free";
+    const why = reason === "already-running" ? "workflow is already running elsewhere" : "workflow template has no place free";
     const fields = { lock_key: key, ...(holder === undefined ? {} : { owner: holder.owner }) };
-    this.#log("info", ids, fields, `${what}, ${timeout === undefined ? "skipped" : "waited in vain"}`);
+    this.#log("info", ids, fields, `${why}, ${what}`);
     this.#events.emit("conflict", { ...ids, reason, heldBy: holder });
     return reason;
   }

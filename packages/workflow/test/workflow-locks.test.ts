@@ -467,12 +467,14 @@ describe.each(backends)("on $name", ({ backend, url }) => {
       await locks.runExecution("exec_124", { templateId: "t" }, () => {});
       const template = await locks.lockWorkflowTemplate("t");
       await locks.runExecution("exec_125", { templateId: "t", waitMs: 1 }, () => {});
+      await errorOf(locks.runExecution("exec_126", { templateId: "t", waitMs: 1, onConflict: "wait" }, () => {}));
       await template.unlock();
       expect(lines.map(({ message, execution_id, template_id }) => [message, execution_id, template_id])).toEqual([
         ["workflow lock acquired", "exec_124", "t"],
         ["workflow lock released", "exec_124", "t"],
         ["workflow lock acquired", undefined, "t"],
-        ["workflow template has no place free, waited in vain", "exec_125", "t"],
+        ["workflow template has no place free, skipped", "exec_125", "t"],
+        ["workflow template has no place free, given up", "exec_126", "t"],
         ["workflow lock released", undefined, "t"],
       ]);
     });
