@@ -5,7 +5,6 @@ import {
   type Call,
   type Claim,
   type Clock,
-  type DriverError,
   type ExtendClaim,
   type Holder,
   isDriverError,
@@ -15,12 +14,13 @@ import {
   type ReleaseClaim,
   systemClock,
 } from "@dlock/core";
+import { Caller } from "./caller.js";
 import { refusedBy } from "./errors.js";
 import { openCluster, openRedis, parseUrl, type RedisDriverOptions } from "./options.js";
-import { agreement, agreementSlot, groupCount, groupOf, Names, ownerText, slotOfGroup, tokenText } from "./protocol.js";
+import { groupCount, groupOf, Names, ownerText, slotOfGroup, tokenText } from "./protocol.js";
 import { acquisitions, failure, holders, verdicts } from "./records.js";
 import { acquireScript, extendScript, inspectScript, releaseScript, type Script } from "./scripts.js";
-import { evictionWarning } from "./server.js";
+import { evictionWarning, examine, type ServerFacts } from "./server.js";
 import { Watches } from "./watches.js";
 import { type Argument, Wire } from "./wire.js";
 
@@ -34,8 +34,13 @@ const pageMs = 5_000;
  *
  * @throws TypeError when not exactly one of `client`, `connection`, `cluster` and `url` is given; RangeError for a URL or prefix that cannot be.
  */
-export function redisDriver(options: RedisDriverOptions): LockDriver {
+export function redisDriver(options: RedisDriverOptions): RedisLockDriver {
   return new RedisDriver(options);
+}
+
+export interface RedisLockDriver extends LockDriver {
+  /** What each server that holds locks says about itself, and what of it can lose locks. Changes nothing. */
+  doctor(call: Call): Promise<readonly ServerFacts[]>;
 }
 
 /** How claims of one kind become a script call, and its reply outcomes. */
@@ -46,7 +51,7 @@ interface Decision<C, T> {
   read(part: readonly C[], reply: unknown): Outcome<T>[];
 }
 
-class RedisDriver implements LockDriver {
+class RedisDriver implements RedisLockDriver {
   readonly name = "redis";
   readonly capabilities = { scope: "network", minTtlMs: 1, ttlStepMs: 1, maxBatch: 500, watch: true, queue: false } as const;
   /** Groups are the lanes of a Cluster: what one frozen master serves delays nobody else. */
@@ -54,9 +59,9 @@ class RedisDriver implements LockDriver {
   readonly #clock: Clock;
   readonly #wire: Wire;
   readonly #names: Names;
+  readonly #caller: Caller;
   readonly #watches: Watches;
   readonly #warn: (message: string) => void;
-  #agreed = false;
 
   constructor(options: RedisDriverOptions) {
     const given = [options.client, options.connection, options.cluster, options.url].filter((value) => value !== undefined);
@@ -72,9 +77,8 @@ class RedisDriver implements LockDriver {
     this.#clock = clock;
     const opened = client ?? (cluster === undefined ? openRedis(connection ?? {}) : openCluster(cluster.nodes, cluster.options));
     // Another server may answer after a reconnect, or the same without its data.
-    this.#wire = new Wire(opened, client === undefined, clock, () => {
-      this.#agreed = false;
-    });
+    this.#wire = new Wire(opened, client === undefined, clock, () => this.#caller.forget());
+    this.#caller = new Caller(this.#wire, this.#names);
     this.#watches = new Watches(this.#wire, clock);
     this.#warn = options.onWarning ?? ((message) => process.emitWarning(message, "DlockWarning"));
     if (this.#wire.sharded) this.laneOf = (key) => String(groupOf(key));
@@ -131,7 +135,7 @@ class RedisDriver implements LockDriver {
 
   /** Redis removes what has ended by itself; entries of ended sharers go with the next look at their record, or with it. */
   async sweep(call: Call): Promise<number> {
-    await this.#agree(this.#clock.now() + call.timeoutMs, true);
+    await this.#caller.agree(this.#clock.now() + call.timeoutMs, true);
     return 0;
   }
 
@@ -145,6 +149,12 @@ class RedisDriver implements LockDriver {
       const warning = evictionWarning(await this.#wire.sendTo(master, "info", ["memory"], endsAt).catch(() => ""));
       if (warning !== undefined) this.#warn(warning);
     }
+  }
+
+  async doctor(call: Call): Promise<readonly ServerFacts[]> {
+    const endsAt = this.#clock.now() + call.timeoutMs;
+    await this.#wire.ready(call.timeoutMs);
+    return Promise.all(this.#wire.masters().map((master) => examine(this.#wire, master, this.#clock, endsAt)));
   }
 
   async close(): Promise<void> {
@@ -191,25 +201,10 @@ class RedisDriver implements LockDriver {
     read: verdicts,
   };
 
-  /** Calls a script by its hash, and with its text where the server does not know it (after a restart, a failover or SCRIPT FLUSH). */
-  #run(script: Script, group: number, args: readonly Argument[], endsAt: number): Promise<unknown> {
-    if (!this.#agreed) return this.#runFirst(script, group, args, endsAt);
-    const slot = slotOfGroup(group);
-    return this.#wire.send(slot, "evalsha", [script.sha, ...args], endsAt).catch((error: DriverError) => {
-      if (!error.message.includes("NOSCRIPT")) throw error;
-      return this.#wire.send(slot, "eval", [script.source, ...args], endsAt);
-    });
-  }
-
-  async #runFirst(script: Script, group: number, args: readonly Argument[], endsAt: number): Promise<unknown> {
-    // What only reads must not write the agreement down either.
-    const agreed = await this.#agree(endsAt, script !== inspectScript);
-    if (agreed) return this.#run(script, group, args, endsAt);
-    return this.#wire.send(slotOfGroup(group), "eval", [script.source, ...args], endsAt);
-  }
-
   #look(group: number, records: readonly string[], timeoutMs: number): Promise<unknown[]> {
-    return this.#run(inspectScript, group, [records.length, ...records], this.#clock.now() + timeoutMs) as Promise<unknown[]>;
+    return this.#caller.run(inspectScript, slotOfGroup(group), [records.length, ...records], this.#clock.now() + timeoutMs) as Promise<
+      unknown[]
+    >;
   }
 
   async #inspectAll(keys: readonly string[]): Promise<LockRecord[]> {
@@ -255,7 +250,7 @@ class RedisDriver implements LockDriver {
   }
 
   #decideIn<C extends Claim, T>(decision: Decision<C, T>, part: readonly C[], group: number, endsAt: number): Promise<Outcome<T>[]> {
-    return this.#run(decision.script, group, decision.write(part, group), endsAt).then(
+    return this.#caller.run(decision.script, slotOfGroup(group), decision.write(part, group), endsAt).then(
       (reply) => {
         const outcomes = decision.read(part, reply);
         for (const outcome of outcomes) if (outcome instanceof Error) this.#heed(outcome, group);
@@ -274,26 +269,6 @@ class RedisDriver implements LockDriver {
   /** A master that became a replica will not be one again on this connection: the next one leads to the new master. */
   #heed(error: Error, group: number): void {
     if (error.message.includes("READONLY")) this.#wire.renew(slotOfGroup(group));
-  }
-
-  /** Two clients that spread keys differently would lock two different records: the first to come writes down how. */
-  async #agree(endsAt: number, write: boolean): Promise<boolean> {
-    const name = this.#names.agreement;
-    const read = () => this.#wire.send(agreementSlot, "get", [name], endsAt);
-    let found = await read();
-    if (found === null && !write) return false;
-    if (found === null) {
-      // A server that is out of memory cannot keep it, and grants nothing either; what is held must still be renewed and released.
-      await this.#wire.send(agreementSlot, "set", [name, agreement, "NX"], endsAt).catch((error: DriverError) => {
-        if (!error.message.includes("OOM")) throw error;
-      });
-      found = (await read()) ?? agreement;
-    }
-    if (found !== agreement) {
-      throw refusedBy(`another dlock lives under this prefix: ${String(found)}, this one is ${agreement}`);
-    }
-    this.#agreed = true;
-    return true;
   }
 }
 

@@ -1,3 +1,5 @@
 export { backend } from "./backend.js";
+export type { RedisLockDriver } from "./driver.js";
 export { redisDriver } from "./driver.js";
 export type { RedisDriverOptions } from "./options.js";
+export type { ServerFacts } from "./server.js";

@@ -269,6 +269,29 @@ describe("a server with something else under a name", () => {
   });
 });
 
+it("the doctor tells what a server is, and what of it can lose locks", async () => {
+  const { server, admin } = await serve();
+  const driver = redisDriver({ url: server.url });
+  closing.push(() => driver.close());
+  const [facts] = await driver.doctor(call);
+  expect(facts).toMatchObject({
+    server: `127.0.0.1:${server.port}`,
+    role: "master",
+    persistence: "none",
+    evictionPolicy: "noeviction",
+    replicas: 0,
+    scripts: true,
+  });
+  expect(facts?.version).toMatch(/^\d+\.\d+\.\d+$/);
+  expect(Math.abs(facts?.clockOffsetMs as number)).toBeLessThan(1_000);
+  expect(facts?.roundTripMs).toBeGreaterThan(0);
+  expect(facts?.warnings).toEqual([expect.stringMatching(/A restart loses locks/)]);
+  await admin.config("SET", "appendonly", "yes", "maxmemory", "1gb", "maxmemory-policy", "allkeys-lru");
+  const [later] = await driver.doctor(call);
+  expect(later).toMatchObject({ persistence: "append-only file", warnings: [expect.stringMatching(/evict/)] });
+  expect(await admin.dbsize()).toBe(0);
+});
+
 it("a server that may evict locks is warned of at ping", async () => {
   const { server, admin } = await serve();
   const warnings: string[] = [];
