@@ -244,7 +244,9 @@ export class Gate implements Entry {
   }
 
   #contend(acquisition: Acquisition, now: number): void {
-    this.#contending.push(acquisition);
+    // A list made by `push` would have room for seventeen, in every gate.
+    if (this.#contending.length === 0) this.#contending = [acquisition];
+    else this.#contending.push(acquisition);
     acquisition.attempt(now);
   }
 
@@ -362,7 +364,8 @@ export class Gate implements Entry {
   #take(acquisition: Acquisition): void {
     if (!acquisition.inQueue) {
       const place = this.#contending.indexOf(acquisition);
-      if (place >= 0) this.#contending.splice(place, 1);
+      if (place >= 0 && this.#contending.length === 1) this.#contending = [];
+      else if (place >= 0) this.#contending.splice(place, 1);
       return;
     }
     const { previous, next } = acquisition;

@@ -60,7 +60,7 @@ export class Lease implements Entry {
   unanswered = 0;
   whenAnswered: ((now: number) => void)[] | undefined;
   /** Until when a renewal without an answer may still be delivered. */
-  unsureUntil = Number.NEGATIVE_INFINITY;
+  unsureUntil = 0;
   atRisk = false;
   /** How often it was handed on inside the process. */
   handOffs = 0;
@@ -94,7 +94,9 @@ export class Lease implements Entry {
   /** Makes the handle of a holder. */
   handle(now: number): LockHandle {
     const handle = new LockHandle(this, this.handOffs, now);
-    this.#handles.push(handle);
+    // A list made by `push` would have room for seventeen.
+    if (this.#handles.length === 0) this.#handles = [handle];
+    else this.#handles.push(handle);
     this.engine.stats.active++;
     return handle;
   }
@@ -318,12 +320,17 @@ export class Lease implements Entry {
     return this.#handles.length > 0;
   }
 
+  /** Somebody listens to the handle: from now on it is kept, since whoever listens is to be told of a loss and may have nothing else of it. */
+  keep(handle: LockHandle): void {
+    this.#handles = this.#handles.map((each) => (each instanceof WeakRef && each.deref() === handle ? handle : each));
+  }
+
   /** Makes the handles weak at the first look; at the next ones says whether nobody has one any more. A user's own owner needs none. */
   #dropped(): boolean {
     if (this.spec.owner !== undefined) return false;
     const handles = this.#liveHandles();
     if (handles.length === 0) return true;
-    this.#handles = handles.map((handle) => new WeakRef(handle));
+    this.#handles = handles.map((handle) => (handle.isObserved ? handle : new WeakRef(handle)));
     return false;
   }
 

@@ -49,9 +49,6 @@ export interface AutoRefreshOptions {
   maxHoldMs?: number;
 }
 
-/** A signal keeps its handle alive: whoever still listens has not dropped the lock. */
-const handleOfSignal = new WeakMap<AbortSignal, LockHandle>();
-
 export class LockHandle implements Lock {
   /** When it was granted, on the engine's clock. */
   readonly acquiredAt: number;
@@ -97,10 +94,15 @@ export class LockHandle implements Lock {
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
-      handleOfSignal.set(this.#controller.signal, this);
+      this.#lease.keep(this);
       if (this.#lost !== undefined) this.#controller.abort(new LockLostError(this.key, this.#lost));
     }
     return this.#controller.signal;
+  }
+
+  /** Whether somebody waits to be told of a loss. */
+  get isObserved(): boolean {
+    return this.#controller !== undefined || this.#ending !== undefined;
   }
 
   /** Why it was lost, if it was: also when its deadline has passed and no timer could say so yet. */
@@ -133,6 +135,7 @@ export class LockHandle implements Lock {
     await new Promise<void>((resolve, reject) => {
       this.#ending ??= [];
       this.#ending.push({ resolve, reject });
+      this.#lease.keep(this);
     });
   }
 

@@ -85,6 +85,11 @@ export class LockTable {
     this.#leases.delete(key);
   }
 
+  /** Forgets keys nobody holds, so that a test can weigh what others keep. */
+  forget(): void {
+    for (const key of [...this.#leases.keys()]) if (this.#live(key).length === 0) this.#leases.delete(key);
+  }
+
   sweep(): number {
     let ended = 0;
     for (const [key, leases] of this.#leases) {
