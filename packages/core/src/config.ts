@@ -12,11 +12,12 @@ import { type Backend, type BackendSection, findBackend, isRegistered, parseBack
 export interface LockConfig {
   /** The name of a backend: one of these, or one that was registered. */
   provider: "mysql" | "redis" | "etcd" | "sqlite" | "memory" | (string & {});
-  mysql?: BackendSection;
-  redis?: BackendSection;
-  etcd?: BackendSection;
-  sqlite?: BackendSection;
-  memory?: BackendSection;
+  /** The sections: what each backend takes, its client's own options among it as they are, or a `url` as for `createLockProviderFromUrl`. */
+  mysql?: object;
+  redis?: object;
+  etcd?: object;
+  sqlite?: object;
+  memory?: object;
   /** Effect: the provider's `ttlMs`. Unit: ms, or `"30s"`, `"5m"`. Range: 10 to 2^31 − 1. @default 30,000 */
   defaultTtlMs?: number | string;
   /** Effect: the provider's `retryCount`: so many retries after the first attempt. Range: 0 to 2^31 − 1. @default waiting for 10 s instead */
@@ -68,7 +69,11 @@ export async function provideFromConfig(path: string, config: LockConfig, option
   checkNames(path, config, name);
   const defaults = readDefaults(path, config);
   const backend = await findBackend(name);
-  const { section, fromUrl } = readSection(`${path}.${name}`, name, Object.hasOwn(config, name) ? config[name as "redis"] : undefined);
+  const { section, fromUrl } = readSection(
+    `${path}.${name}`,
+    name,
+    Object.hasOwn(config, name) ? (config[name as "redis"] as BackendSection | undefined) : undefined,
+  );
   const driver = await named(`${path}.${name}`, () => driverFrom(backend, section, `${path}.${name}`));
   return proved(await provideOver(driver, { ...defaults, ...fromUrl, ...options }));
 }
