@@ -117,6 +117,7 @@ export class Lease implements Entry {
     this.spec = spec;
     this.maxHoldAt = now + spec.maxHoldMs;
     this.heldLongAt = now + this.engine.spec.heldLongMs;
+    this.atRisk = false;
     this.autoRenew = spec.autoRenew;
     this.renewEveryMs = undefined;
     this.renewTimeoutMs = this.#renewTimeoutMs(spec);

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { fixedInterval, type Lock, LockTimeoutError } from "../src/index.ts";
 import { errorOf, record, scenario, watchPromise } from "./support/scenario.ts";
-import { slow } from "./support/scripted-driver.ts";
+import { failing, slow } from "./support/scripted-driver.ts";
 
 const serverToken = (lock: Lock) => lock.token >> 10n;
 
@@ -269,6 +269,19 @@ describe("hand-off", () => {
     }
     expect(longest).toBeLessThanOrEqual(15);
     expect(turns).toHaveLength(400);
+  });
+
+  test("of a lease at risk tells the next holder too", async () => {
+    const { clock, driver, locks } = scenario({ ttlMs: 9_000, handOff: { maxMs: 9_000 } });
+    const atRisk = record(locks, "at-risk");
+    const first = await clock.until(locks.lock("a"));
+    const waiting = locks.lock("a");
+    driver.always("extend", failing(new Error("away")));
+    await clock.advance(3_100);
+    await clock.until(first.unlock());
+    const second = await clock.until(waiting);
+    await clock.advance(2_000);
+    expect(atRisk.map(({ owner }) => owner)).toEqual([first.owner, second.owner]);
   });
 
   test("does not end a loss: a waiter behind a lost lease asks the server", async () => {
