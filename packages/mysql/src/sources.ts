@@ -25,6 +25,10 @@ export function fromPool(given: MysqlPool | MysqlPromisePool, connections: numbe
     async open() {
       for (let tries = 1; ; tries++) {
         const connection = await checkOut(pool);
+        if (typeof connection.reset !== "function") {
+          connection.release?.();
+          throw driverError("the pool's mysql2 cannot reset a connection: update mysql2", { applied: "no", retryable: false });
+        }
         const session = new Session(connection);
         try {
           await session.setUp(setUpMs, true);

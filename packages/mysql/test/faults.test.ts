@@ -113,9 +113,14 @@ describe("a connection that the server ends", () => {
     await outside.query("SET GLOBAL wait_timeout = 1");
     const wish = claim(newKey());
     const token = await grant(driver, wish);
-    const ids = await outside.query("SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND = 'Sleep' AND ID <> CONNECTION_ID()");
-    for (const { ID } of ids[0] as { ID: number }[]) await outside.query(`KILL ${ID}`).catch(() => {});
-    await eventually("the killed connections to close", () => proxy.connections === 0);
+    await eventually("the killed connections to close", async () => {
+      const [ids] = await outside.query("SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND = 'Sleep' AND ID <> CONNECTION_ID()");
+      for (const { ID } of ids as { ID: number }[]) {
+        // One that is gone by now is what we want.
+        await outside.query(`KILL ${ID}`).catch(() => {});
+      }
+      return proxy.connections === 0;
+    });
     expect(await driver.extend([{ ...wish, token, longestMs: 10_000 }], call)).toEqual([true]);
     await outside.query("SET GLOBAL wait_timeout = 28800");
   });

@@ -73,6 +73,29 @@ describe("a batch that waited for a row", () => {
     expect(result.token).toBeGreaterThan(ahead);
   });
 
+  it("holds off whoever raises the floor, and is held off by it, whatever its size and mode", async () => {
+    for (const claims of [
+      [claim("f1")],
+      [claim("f2"), claim("f3")],
+      [claim("f4", { mode: "shared" })],
+      [claim("f5", { mode: "shared" }), claim("f6", { mode: "shared" })],
+    ]) {
+      const connection = await pool.getConnection();
+      await connection.query("BEGIN");
+      await connection.query(`UPDATE ${table}_floor SET token_floor = token_floor + 7200000000 WHERE id = 1`);
+      const blocked = one.acquire(claims, call);
+      await untilBlocked(pool, 1);
+      await connection.query(`UPDATE ${table}_floor SET token_floor = GREATEST(token_floor, ${BigInt(Date.now() + 7_200_000) * 1_000n})`);
+      await connection.query("COMMIT");
+      connection.release();
+      const floor = BigInt(String(await cell(pool, `SELECT token_floor FROM ${table}_floor`)));
+      for (const result of await blocked) {
+        assert(!isDriverError(result) && result.acquired);
+        expect(result.token).toBeGreaterThan(floor);
+      }
+    }
+  });
+
   it("gives tokens above the floor after a sweep with the clock put back", async () => {
     const wish = claim("floor");
     const ahead = (await grant(one, wish)) + 7_200_000_000n;
