@@ -1,7 +1,8 @@
 /** Renewing, in a rhythm, a lease that is known by key and owner only. */
 import { onAbort } from "./abort.js";
-import type { Clock } from "./clock.js";
+import type { Engine } from "./engine.js";
 import { LockBackendError } from "./errors.js";
+import type { Entry } from "./schedule.js";
 
 export interface AutoRenewOptions {
   /** Effect: time between renewals. Unit: ms. Range: 1 to 2^31 − 1. @default a third of the TTL */
@@ -16,7 +17,7 @@ export interface AutoRenewOptions {
  * Resolves when the signal aborts. Rejects when the lease is gone, or when no renewal has succeeded for a whole TTL.
  */
 export async function renewInRhythm(
-  clock: Clock,
+  { clock, schedule }: Engine,
   renew: () => Promise<void>,
   { intervalMs, ttlMs, signal }: { intervalMs: number; ttlMs: number; signal: AbortSignal | undefined },
 ): Promise<void> {
@@ -27,32 +28,34 @@ export async function renewInRhythm(
     try {
       await renew();
       renewedAt = sentAt;
-      await pause(clock, intervalMs, signal);
+      await pause(schedule, clock.now() + intervalMs, signal);
     } catch (error) {
       if (ended()) return;
       const mayRecover = error instanceof LockBackendError && error.retryable;
       const leftMs = renewedAt + ttlMs - clock.now();
       if (!mayRecover || leftMs <= 0) throw error;
       // With one last attempt at the end of the TTL, however long the interval.
-      await pause(clock, Math.min(intervalMs, leftMs), signal);
+      await pause(schedule, clock.now() + Math.min(intervalMs, leftMs), signal);
     }
   }
 }
 
-function pause(clock: Clock, ms: number, signal: AbortSignal | undefined): Promise<void> {
+/** Ends early when the signal aborts or the provider is closed: the next renewal says so then. */
+function pause(schedule: Engine["schedule"], until: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve) => {
-    if (signal?.aborted === true) {
-      resolve();
-      return;
-    }
     let stop = () => {};
     const end = () => {
-      timer.cancel();
+      schedule.delete(entry);
       stop();
       resolve();
     };
     // Renewal keeps no process alive.
-    const timer = clock.setTimer(end, ms, false);
+    const entry: Entry = { at: 0, slot: -1, keepsAlive: false, run: end, closed: end };
+    if (signal?.aborted === true || schedule.closed) {
+      resolve();
+      return;
+    }
     if (signal !== undefined) stop = onAbort(signal, end);
+    schedule.set(entry, until);
   });
 }

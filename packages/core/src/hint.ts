@@ -33,12 +33,17 @@ export class Hint implements Entry {
       this.#wake = () => this.#end(stop, resolve);
       const lookMs = Math.min(this.#lookMs, holder?.remainingMs ?? lastLookMs, waitMs);
       this.#lookMs = Math.min(this.#lookMs * 2, lastLookMs);
-      if (this.#heard) this.#wake();
+      if (this.#heard || this.#engine.schedule.closed) this.#wake();
       else this.#engine.schedule.set(this, this.#engine.clock.now() + Math.max(lookMs, 1));
     });
   }
 
   run(): void {
+    this.#wake?.();
+  }
+
+  /** The next attempt says that the provider is closed. */
+  closed(): void {
     this.#wake?.();
   }
 

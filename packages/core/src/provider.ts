@@ -272,9 +272,9 @@ class Provider implements LockProvider {
     const { ttlMs = this.#engine.spec.base.ttlMs, signal } = options;
     const { intervalMs = ttlMs / 3 } = options;
     checkNumber("intervalMs", intervalMs, 1);
-    const { clock, logger } = this.#engine;
+    const { logger } = this.#engine;
     if (intervalMs >= ttlMs) logger?.warn({ ...fieldsOf(key, owner), interval_ms: intervalMs, ttl_ms: ttlMs }, lateRenewal);
-    await renewInRhythm(clock, () => this.renew(key, owner, ttlMs), { intervalMs, ttlMs, signal });
+    await renewInRhythm(this.#engine, () => this.renew(key, owner, ttlMs), { intervalMs, ttlMs, signal });
   }
 
   async unlock(key: string, owner: string): Promise<boolean> {

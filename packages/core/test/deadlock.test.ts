@@ -1,10 +1,9 @@
 /** `detectDeadlocks`: circles of contexts are broken, orders that contradict each other are told, and nothing else is. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { memoryDriver } from "@dlock/memory";
 import fc from "fast-check";
-import { describe, expect, onTestFinished, test } from "vitest";
-import { createLockProvider, DeadlockError, type Lock, type LockOptions, type LockProvider, LockTimeoutError } from "../src/index.ts";
+import { describe, expect, test } from "vitest";
+import { DeadlockError, type Lock, type LockOptions, type LockProvider, LockTimeoutError } from "../src/index.ts";
 import { errorOf, record, scenario } from "./support/scenario.ts";
 
 function detecting() {
@@ -241,8 +240,7 @@ describe("an inversion of the order of two locks", () => {
 test("nothing of a lock, a wait or a victim is kept when all are done", async () => {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
-  const locks = createLockProvider(memoryDriver(), { detectDeadlocks: true, sweepIntervalMs: 0 });
-  onTestFinished(() => locks.close());
+  const { clock, locks } = detecting();
   const kept: WeakRef<object>[] = [];
   const keep = (thing: object) => void kept.push(new WeakRef(thing));
   const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -253,13 +251,14 @@ test("nothing of a lock, a wait or a victim is kept when all are done", async ()
       await locks.withLock(other, (inner: Lock) => keep(inner)).catch((error: object) => keep(error));
     });
   };
-  for (let i = 0; i < 20; i++) await Promise.all([way(`a${i}`, `b${i}`), way(`b${i}`, `a${i}`)]);
-  await locks.withLock("held", async () => {
+  for (let i = 0; i < 20; i++) await clock.until(Promise.all([way(`a${i}`, `b${i}`), way(`b${i}`, `a${i}`)]));
+  const timingOut = locks.withLock("held", async () => {
     const waiting = errorOf(locks.lock("held", { detached: true, waitMs: 1 }));
     const nested = await errorOf(locks.withLock("other", () => locks.lock("held")));
     expect(nested).toBeInstanceOf(DeadlockError);
     expect(await waiting).toBeInstanceOf(LockTimeoutError);
   });
+  await clock.until(timingOut);
   expect(kept.length).toBeGreaterThan(60);
   await turn();
   collect();
