@@ -181,10 +181,6 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
       this.#failed(driverError("the grant arrived when its lease was already over", { applied: "no", retryable: true }), now);
       return;
     }
-    if (spec.owner !== undefined && this.#engine.undo.isReleasing(this.key, spec.owner, result.token)) {
-      this.#failed(driverError("an earlier hold of this owner is still being released", { applied: "no", retryable: true }), now);
-      return;
-    }
     this.#settle();
     const { token, ttlMs } = result;
     const lease = new Lease(this.#engine, gate, spec, { owner: this.owner, token, ttlMs, sentAt, now, ghostUntil: this.#ghostUntil });

@@ -45,6 +45,11 @@ export class Gates {
     this.#byKey.get(key)?.wake();
   }
 
+  /** Nothing of this owner is being given back any more: the user who gave it, and asked again, may go on. */
+  released(key: string, owner: string): void {
+    this.#byOwner.get(idOf(key, owner))?.run();
+  }
+
   /** What waits fails, what is held is lost and released. */
   close(error: (key: string) => Error): void {
     for (const gates of [this.#byKey, this.#byOwner]) for (const gate of [...gates.values()]) gate.close(error);
@@ -211,7 +216,7 @@ export class Gate implements Entry {
     this.#advance();
   }
 
-  /** The pause is over. */
+  /** The pause is over, or a release that others of the same owner had to wait for. */
   run(): void {
     this.#advance();
   }
@@ -255,7 +260,10 @@ export class Gate implements Entry {
     // While close() ends the waiters one by one, the next is not to go on instead.
     if (this.#engine.closed) return false;
     const contenders = this.#contending.length;
-    if (this.#ofOneOwner) return this.#leases === undefined && contenders === 0;
+    if (this.#ofOneOwner) {
+      const owner = spec.owner as string;
+      return this.#leases === undefined && contenders === 0 && !this.#engine.undo.isReleasing(this.key, owner);
+    }
     const pausing = this.slot >= 0;
     if (pausing || this.#leasesAgainst(spec, contenders)) return false;
     return contenders === 0 || (spec.mode === "shared" && this.#flowing && this.#contending.every((other) => other.spec.mode === "shared"));

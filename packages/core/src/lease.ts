@@ -135,8 +135,9 @@ export class Lease implements Entry {
     if (this.state !== "held") return false;
     if (now >= this.deadline) this.lose("expired");
     else if (now >= this.maxHoldAt) {
-      this.lose("max-hold");
+      // First, so that whoever waits as the same owner sees that a release is under way.
       this.#undo({ until: this.deadline, untilAnswered: true, token: this.token });
+      this.lose("max-hold");
     } else return true;
     return false;
   }

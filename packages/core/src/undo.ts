@@ -41,9 +41,9 @@ export class Undo implements Entry {
     return this.#tasks.size;
   }
 
-  /** Whether a lease is still being given back: who is granted it again, as the same owner, would lose it to that release. */
-  isReleasing(key: string, owner: string, token: bigint): boolean {
-    for (const { undoing } of this.#tasks) if (undoing.key === key && undoing.owner === owner && undoing.token === token) return true;
+  /** Whether a lease is still being given back: who asks for it again, as the same owner, could lose it to that release. */
+  isReleasing(key: string, owner: string): boolean {
+    for (const { undoing } of this.#tasks) if (undoing.key === key && undoing.owner === owner) return true;
     return false;
   }
 
@@ -51,7 +51,7 @@ export class Undo implements Entry {
   add(undoing: Undoing): void {
     // After close() nothing can be sent: the TTL ends what is left.
     if (this.#engine.schedule.closed) return;
-    const task = new UndoTask(this.#engine, undoing, (ended) => this.#tasks.delete(ended));
+    const task = new UndoTask(this.#engine, undoing, (ended) => this.#end(ended));
     this.#tasks.add(task);
     task.round(this.#engine.clock.now());
     if (this.slot < 0) this.#engine.schedule.set(this, this.#engine.clock.now() + roundMs);
@@ -59,10 +59,14 @@ export class Undo implements Entry {
 
   run(now: number): void {
     for (const task of this.#tasks) {
-      if (now >= task.undoing.until) this.#tasks.delete(task);
+      if (now >= task.undoing.until) this.#end(task);
       else if (now >= task.nextAt) task.round(now);
     }
     if (this.#tasks.size > 0) this.#engine.schedule.set(this, now + roundMs);
+  }
+
+  #end(task: UndoTask): void {
+    if (this.#tasks.delete(task)) this.#engine.gates.released(task.undoing.key, task.undoing.owner);
   }
 
   /** One more round for all, at close. */

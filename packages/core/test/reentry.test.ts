@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { LockBackendError } from "../src/index.ts";
 import { errorOf, scenario, watchPromise } from "./support/scenario.ts";
-import { late, lost, silent } from "./support/scripted-driver.ts";
+import { late, lost, silent, slow } from "./support/scripted-driver.ts";
 
 describe("the same owner", () => {
   test("asking again in this process gets a further hold at once, freed by the last unlock", async () => {
@@ -45,6 +45,19 @@ describe("the same owner", () => {
       await clock.until(hold.unlock());
     }
     expect(driver.table.size).toBe(0);
+  });
+
+  test("asking again while its lease is given back is granted a new one, not the one that is about to end", async () => {
+    const { clock, driver, locks } = scenario();
+    const first = await clock.until(locks.lock("a", { owner: "me", mode: "shared", limit: 1, maxHoldMs: 100 }));
+    // Another limit, so no further hold of the same lease.
+    const waiting = locks.lock("a", { owner: "me", mode: "shared", limit: 2 });
+    driver.next("release", slow(1));
+    driver.next("acquire", slow(0, 5));
+    const second = await clock.until(waiting);
+    expect(first.isHeld).toBe(false);
+    expect(second.token).toBeGreaterThan(first.token);
+    expect(driver.table.size).toBe(1);
   });
 
   test("in two processes is the same holder", async () => {
