@@ -43,7 +43,7 @@ export function linearBackoff(initialMs: number, incrementMs: number, options: R
 
 function strategy(options: RetryOptions, intervalOf: (retry: number) => number): Iterable<number> {
   checkKnown("retry options", options, ["maxRetries", "capMs", "jitter", "random"]);
-  const { maxRetries = Number.POSITIVE_INFINITY, capMs = longest, jitter = 0, random = Math.random } = options;
+  const { maxRetries = Number.POSITIVE_INFINITY, capMs = longest, jitter = 0, random = () => Math.random() } = options;
   if (options.maxRetries !== undefined) checkNumber("maxRetries", maxRetries, 0);
   checkNumber("capMs", capMs, 0);
   checkNumber("jitter", jitter, 0, 1);

@@ -1,5 +1,8 @@
-/** Looks at every grant from outside, on true time: does anyone else believe to hold what was granted, and does its token grow? */
-import type { Lock } from "../../src/index.ts";
+/**
+ * Looks on from outside, on true time: does anyone else believe to hold what is granted, does its token grow, does anyone believe in a lease
+ * that the server has ended, and does anyone wait too long or go before others?
+ */
+import type { Holder, Lock } from "../../src/index.ts";
 
 export interface Hold {
   readonly lock: Lock;
@@ -8,13 +11,32 @@ export interface Hold {
   readonly limit: number | undefined;
   /** Holds of one owner that the user gave are one holder. */
   readonly holder: string;
+  readonly ttlMs: number;
+  /** Whether there is a bound on the time it may be held. */
+  readonly bounded: boolean;
 }
+
+/** Somebody who asks for a lock, and waits until it is granted. */
+export interface Waiter {
+  readonly key: string;
+  readonly client: string;
+  readonly mode: "exclusive" | "shared";
+  /** True time. */
+  readonly since: number;
+}
+
+/** A key that is free is noticed by a notification or because the holder's time is over, and asked for at once. */
+const noticedMs = 150;
 
 export class Judge {
   readonly faults: string[] = [];
   grants = 0;
   readonly #holds = new Map<string, Set<Hold>>();
   readonly #newest = new Map<string, { token: bigint; holder: string }>();
+  /** In the order in which they asked. */
+  readonly #waiters = new Set<Waiter>();
+  /** Until when who held a lease that the server forgot may believe in it, by key and owner. */
+  readonly #forgotten = new Map<string, number>();
   readonly #log: string[] = [];
   /** True time. */
   readonly now: () => number;
@@ -39,22 +61,76 @@ export class Judge {
 
   granted(key: string, hold: Hold): void {
     this.grants++;
-    const { lock, client, mode } = hold;
+    const { lock, client, mode, ttlMs } = hold;
     this.note(`${client} granted ${key} ${mode}${hold.limit ?? ""} token ${lock.token} remaining ${lock.remainingMs.toFixed(1)}`);
     let holds = this.#holds.get(key);
     if (holds === undefined) {
       holds = new Set();
       this.#holds.set(key, holds);
     }
-    const others = [...holds].filter((other) => other.lock.isHeld && other.holder !== hold.holder);
-    if (lock.isHeld) this.#judgeExclusion(key, hold, others);
-    this.#judgeToken(key, hold, others);
+    if (!lock.isHeld) this.blame(`${client} was granted ${key} when its time was over`);
+    const handedOn = (lock.token & 1023n) !== 0n;
+    if (handedOn && !hold.bounded && lock.remainingMs < ttlMs / 2) this.blame(`${client} was handed ${key} with too little time left`);
+    if (!this.#isForgotten(key, hold)) {
+      const others = [...holds].filter((other) => other.lock.isHeld && other.holder !== hold.holder && !this.#isForgotten(key, other));
+      this.#judgeExclusion(key, hold, others);
+      this.#judgeToken(key, hold, others);
+    }
     holds.add(hold);
+  }
+
+  /** @param live the leases of the key that the server keeps now. */
+  look(key: string, live: readonly Holder[]): void {
+    for (const hold of this.#holds.get(key) ?? []) {
+      if (!hold.lock.isHeld || this.#isForgotten(key, hold) || live.some(({ owner }) => owner === leaseOwner(hold))) continue;
+      this.blame(`${hold.client} believes to hold ${key} (token ${hold.lock.token}), and the server does not`);
+    }
+  }
+
+  /** The server loses these leases, as one that restarts may: what was promised holds no longer, but only until they would have ended. */
+  forget(key: string, leases: readonly Holder[]): void {
+    for (const { owner, remainingMs } of leases) {
+      this.note(`the server forgets that ${owner} holds ${key} for ${remainingMs.toFixed(0)}`);
+      this.#forgotten.set(`${key} ${owner}`, this.now() + remainingMs);
+    }
+  }
+
+  waits(waiter: Waiter): void {
+    this.note(`${waiter.client} asks for ${waiter.key} (${waiter.mode})`);
+    this.#waiters.add(waiter);
+  }
+
+  /** @param granted whether the wait ended with the lock. */
+  waited(waiter: Waiter, granted: boolean): void {
+    if (!this.#waiters.has(waiter)) return;
+    for (const earlier of this.#waiters) {
+      if (earlier === waiter) break;
+      const sameLine = earlier.key === waiter.key && earlier.client === waiter.client;
+      // Shared ones may go together, in any order.
+      if (granted && sameLine && (earlier.mode === "exclusive" || waiter.mode === "exclusive"))
+        this.blame(`${waiter.client} was granted ${waiter.key} (${waiter.mode}) before one that has waited longer (${earlier.mode})`);
+    }
+    this.#waiters.delete(waiter);
+  }
+
+  /** Nothing is in the way since `since`, and nobody is late by chance. */
+  free(key: string, since: number): void {
+    for (const waiter of this.#waiters) {
+      const inVainMs = this.now() - Math.max(since, waiter.since);
+      if (waiter.key === key && inVainMs > noticedMs) {
+        this.blame(`${waiter.client} waits for ${key} (${waiter.mode}), free for ${inVainMs.toFixed(0)}`);
+        this.#waiters.delete(waiter);
+      }
+    }
   }
 
   ended(key: string, hold: Hold, how: string): void {
     this.note(`${hold.client} ${how} ${key} token ${hold.lock.token}`);
     this.#holds.get(key)?.delete(hold);
+  }
+
+  #isForgotten(key: string, hold: Hold): boolean {
+    return this.now() <= (this.#forgotten.get(`${key} ${leaseOwner(hold)}`) ?? Number.NEGATIVE_INFINITY);
   }
 
   #judgeExclusion(key: string, hold: Hold, others: readonly Hold[]): void {
@@ -76,4 +152,9 @@ export class Judge {
     if (others.some((other) => other.lock.token === lock.token)) this.blame(`two holders of ${key} have the token ${lock.token}`);
     if (lock.token > newest.token) this.#newest.set(key, { token: lock.token, holder });
   }
+}
+
+/** The owner as the server knows it: the handles of one lease add the number of the hand-off. */
+function leaseOwner({ lock }: Hold): string {
+  return lock.owner.replace(/#\d+$/, "");
 }

@@ -31,6 +31,7 @@ export interface NetworkCounts {
   lateDeliveries: number;
   lateGrants: number;
   lostWakes: number;
+  slowReplies: number;
 }
 
 /** A request that was given up is carried out at most so long after it was sent: connections do not last for ever. */
@@ -41,16 +42,27 @@ const capabilities: Omit<DriverCapabilities, "queue"> = { scope: "network", minT
 export class Network {
   /** Probability of a fault in a call; 0 once the world calms down. */
   faultiness: number;
-  readonly counts: NetworkCounts = { calls: 0, lostRequests: 0, lostReplies: 0, lateDeliveries: 0, lateGrants: 0, lostWakes: 0 };
+  readonly counts: NetworkCounts = {
+    calls: 0,
+    lostRequests: 0,
+    lostReplies: 0,
+    lateDeliveries: 0,
+    lateGrants: 0,
+    lostWakes: 0,
+    slowReplies: 0,
+  };
   readonly #world: World;
   readonly #table: Table;
   readonly #random: Random;
+  readonly #look: (key: string) => void;
 
-  constructor(world: World, table: Table, random: Random, faultiness: number) {
+  /** @param look is called when a lease may have ended on the server, by a decision or by itself. */
+  constructor(world: World, table: Table, random: Random, faultiness: number, look: (key: string) => void) {
     this.#world = world;
     this.#table = table;
     this.#random = random;
     this.faultiness = faultiness;
+    this.#look = look;
   }
 
   driver(client: Client): LockDriver {
@@ -63,11 +75,26 @@ export class Network {
           claims.map((claim) => {
             const result = table.acquire(claim);
             if (late && result.acquired) this.counts.lateGrants++;
+            this.#decided(claim);
             return result;
           }),
         ),
-      extend: (claims: readonly ExtendClaim[], call: Call) => this.#call(client, call, () => claims.map((claim) => table.extend(claim))),
-      release: (claims: readonly ReleaseClaim[], call: Call) => this.#call(client, call, () => claims.map((claim) => table.release(claim))),
+      extend: (claims: readonly ExtendClaim[], call: Call) =>
+        this.#call(client, call, () =>
+          claims.map((claim) => {
+            const result = table.extend(claim);
+            this.#decided(claim);
+            return result;
+          }),
+        ),
+      release: (claims: readonly ReleaseClaim[], call: Call) =>
+        this.#call(client, call, () =>
+          claims.map((claim) => {
+            const result = table.release(claim);
+            this.#look(claim.key);
+            return result;
+          }),
+        ),
       inspect: (key: string, call: Call) => this.#call(client, call, () => table.holders(key)),
       async *list() {},
       watch: (claim, wake) => this.#watch(client, claim.key, wake),
@@ -77,16 +104,23 @@ export class Network {
     };
   }
 
+  /** Just after the lease ends, unless it is renewed, is the worst moment to believe in it. */
+  #decided({ key, ttlMs }: { readonly key: string; readonly ttlMs: number }): void {
+    this.#look(key);
+    this.#world.after(ttlMs + 0.001, () => this.#look(key));
+  }
+
   #call<T>(client: Client, { timeoutMs }: Call, execute: (late: boolean) => T): Promise<T> {
     const random = this.#random;
     this.counts.calls++;
     return new Promise((resolve, reject) => {
-      const fault = random.chance(this.faultiness) ? random.pick(["request", "reply", "late", "slow"] as const) : "none";
+      const fault = random.chance(this.faultiness) ? random.pick(["request", "reply", "late", "slow", "slow reply"] as const) : "none";
       // One driver in five keeps its promise to stop in time so badly that core must see to it.
       if (!random.chance(0.2))
         client.setTimer(() => reject(driverError("no answer in time", { applied: "unknown", retryable: true })), timeoutMs);
       const there = fault === "slow" ? random.between(20, timeoutMs * 1.5) : random.between(0.1, 4);
-      const back = random.between(0.1, 4);
+      const back = fault === "slow reply" ? random.between(20, timeoutMs * 1.2) : random.between(0.1, 4);
+      if (fault === "slow reply") this.counts.slowReplies++;
       if (fault === "request") {
         this.counts.lostRequests++;
       } else if (fault === "late") {

@@ -28,6 +28,8 @@ test("no random schedule makes two holders, a token that does not grow, a ghost 
     lostRequests: 0.5,
     lostReplies: 0.5,
     lateDeliveries: 0.5,
+    slowReplies: 0.5,
+    forgottenLeases: 0.01,
     lateGrants: 0.02,
     pausesPastTtl: 0.3,
     aborts: 0.1,
