@@ -1,6 +1,6 @@
 /** The locks of workflows as one application sees them, on a backend of one process and on one of many. */
 import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   type Backend,
@@ -112,6 +112,16 @@ describe.each(backends)("on $name", ({ backend, url }) => {
       expect(holder?.remainingMs).toBeLessThanOrEqual(300_000);
       expect(await handle.unlock()).toBe(true);
       expect(await provider.isLocked(handle.lockKey)).toBe(false);
+    });
+
+    test("names each replica after its host unless an instance id is given", async () => {
+      const ids = [await provide(), await provide()].map((provider) => createWorkflowLocks(provider).instanceId);
+      const host = hostname()
+        .replace(/[^\x21-\x7e]/g, "")
+        .slice(0, 64);
+      for (const id of ids) expect(id.slice(0, -9)).toBe(host);
+      for (const id of ids) expect(id).toMatch(/-[0-9a-f]{8}$/);
+      expect(ids[0]).not.toBe(ids[1]);
     });
 
     test("excludes other instances, and other calls of the same instance, at once", async () => {
