@@ -13,6 +13,9 @@ export interface AutoRenewOptions {
   signal?: AbortSignal;
 }
 
+/** After a failure it is not the rhythm's turn: the lease may not last until then. */
+const retryMs = 1_000;
+
 /**
  * Resolves when the signal aborts. Rejects when the lease is gone, or when no renewal has succeeded for a whole TTL.
  */
@@ -34,8 +37,7 @@ export async function renewInRhythm(
       const mayRecover = error instanceof LockBackendError && error.retryable;
       const leftMs = renewedAt + ttlMs - clock.now();
       if (!mayRecover || leftMs <= 0) throw error;
-      // With one last attempt at the end of the TTL, however long the interval.
-      await pause(schedule, clock.now() + Math.min(intervalMs, leftMs), signal);
+      await pause(schedule, clock.now() + Math.min(intervalMs, leftMs, retryMs), signal);
     }
   }
 }

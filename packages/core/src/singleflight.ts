@@ -17,8 +17,13 @@ export class Flights {
     const inside = this.#inside.getStore() ?? [];
     if (flight !== undefined && inside.includes(key)) return Promise.reject(new DeadlockError(key, "this very call is the one in flight"));
     if (flight === undefined) {
-      flight = this.#inside.run([...inside, key], call);
+      let begin: (work: Promise<T>) => void = () => {};
+      flight = new Promise((resolve) => {
+        begin = resolve;
+      });
+      // Known before it begins: it may ask for itself at once.
       this.#flights.set(key, flight);
+      begin(this.#inside.run([...inside, key], call));
       const end = () => this.#flights.delete(key);
       flight.then(end, end);
     }
