@@ -223,9 +223,10 @@ export class Lease implements Entry {
 
   /**
    * One holder lets go: other holds of the same owner keep the lease, a waiter of this process may get it, else the server is told.
-   * Resolves to whether it was still held.
+   *
+   * @param resolve is told whether it was still held.
    */
-  letGo(handle: LockHandle, now: number): true | Promise<boolean> {
+  letGo(handle: LockHandle, now: number, resolve: (held: boolean) => void, reject: (error: unknown) => void): void {
     const { engine } = this;
     const heldMs = now - handle.acquiredAt;
     engine.stats.active--;
@@ -242,8 +243,8 @@ export class Lease implements Entry {
     // Only now: a listener may use the locks.
     if (told !== undefined) engine.events.emit("released", { ...told, handedOff: tellNext !== undefined });
     tellNext?.();
-    if (kept) return true;
-    return new Promise((resolve, reject) => new Release(this, resolve, reject).send(now));
+    if (kept) resolve(true);
+    else new Release(this, resolve, reject).send(now);
   }
 
   /** The server has answered the release. */

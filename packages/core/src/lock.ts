@@ -145,17 +145,23 @@ export class LockHandle implements Lock {
   }
 
   unlock(): Promise<boolean> {
-    this.#released ??= this.#unlock();
+    let begin = () => {};
+    // Known before it begins: a listener of the end it causes may call it again.
+    this.#released ??= new Promise((resolve, reject) => {
+      begin = () => this.#unlock(resolve, reject);
+    });
+    begin();
     return this.#released;
   }
 
-  #unlock(): Promise<boolean> {
-    for (const { resolve } of this.#ending ?? []) resolve();
-    if (this.#lost !== undefined) return Promise.resolve(false);
+  #unlock(resolve: (held: boolean) => void, reject: (error: unknown) => void): void {
     const now = this.#lease.engine.clock.now();
-    if (!this.#lease.isHeldAt(now)) return Promise.resolve(false);
-    const freed = this.#lease.letGo(this, now);
-    return freed === true ? Promise.resolve(true) : freed;
+    if (!this.#lease.isHeldAt(now)) {
+      resolve(false);
+      return;
+    }
+    for (const ending of this.#ending ?? []) ending.resolve();
+    this.#lease.letGo(this, now, resolve, reject);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
