@@ -1,6 +1,6 @@
 /** Which programs the tests need, where they come from, and how to get them. */
 import { execFileSync } from "node:child_process";
-import { accessSync, constants, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
 interface Program {
@@ -8,6 +8,8 @@ interface Program {
   readonly debian: string;
   /** The environment variable that names a server to use instead. */
   readonly variable?: string;
+  /** Where a machine lacks it and it cannot be installed, the tests that need it say so. */
+  readonly optional?: boolean;
 }
 
 const programs: Readonly<Record<string, Program>> = {
@@ -16,13 +18,14 @@ const programs: Readonly<Record<string, Program>> = {
   mariadbd: { debian: "mariadb-server", variable: "DLOCK_TEST_MYSQL_URL" },
   "mariadb-install-db": { debian: "mariadb-server" },
   etcd: { debian: "etcd-server", variable: "DLOCK_TEST_ETCD_URL" },
+  libfaketime: { debian: "libfaketime", optional: true },
 };
 
 export type ServiceName = "redis" | "mysql" | "etcd";
 
 const needs: Readonly<Record<ServiceName, readonly string[]>> = {
   redis: ["redis-server", "redis-sentinel"],
-  mysql: ["mariadbd", "mariadb-install-db"],
+  mysql: ["mariadbd", "mariadb-install-db", "libfaketime"],
   etcd: ["etcd"],
 };
 
@@ -45,6 +48,7 @@ export function onPath(program: string): string | undefined {
 export function installHint(program: string): string {
   const known = programs[program];
   if (known === undefined) return `${program} is not on the PATH`;
+  if (known.optional) return `${program} is not installed (on Debian or Ubuntu: apt-get install ${known.debian})`;
   const instead = known.variable === undefined ? "" : `, or set ${known.variable} to the address of a server`;
   return `${program} is not on the PATH: install it (on Debian or Ubuntu: apt-get install ${known.debian}; elsewhere: docker compose up)${instead}`;
 }
@@ -54,15 +58,23 @@ export function installHint(program: string): string {
  * an error that says what to install. A server whose address is given by its variable is not needed here.
  */
 export function ensureInstalled(names: readonly ServiceName[]): void {
-  const missing = names.flatMap((name) => needs[name]).filter((program) => !isGiven(program) && onPath(program) === undefined);
+  const missing = names.flatMap((name) => needs[name]).filter((program) => !isGiven(program) && !isThere(program));
   if (missing.length === 0) return;
-  if (!isDebian() || process.getuid?.() !== 0) throw new Error(missing.map(installHint).join("\n"));
+  if (!isDebian() || process.getuid?.() !== 0) {
+    const needed = missing.filter((program) => !programs[program]?.optional);
+    if (needed.length > 0) throw new Error(needed.map(installHint).join("\n"));
+    return;
+  }
   const packages = [...new Set(missing.map((program) => programs[program]?.debian ?? program))];
   withoutAutostart(() => {
     const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
     execFileSync("apt-get", ["update", "-qq"], { stdio: "inherit", env });
     execFileSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...packages], { stdio: "inherit", env });
   });
+}
+
+function isThere(program: string): boolean {
+  return (program === "libfaketime" ? fakeTimeLibrary() : onPath(program)) !== undefined;
 }
 
 function isGiven(program: string): boolean {
@@ -84,5 +96,23 @@ function withoutAutostart(install: () => void): void {
     install();
   } finally {
     if (before === undefined) rmSync(policyFile, { force: true });
+  }
+}
+
+/** The library that fakes the clock of a process. Debian keeps it beside the libraries of the architecture. */
+function fakeTimeLibrary(): string | undefined {
+  for (const folder of list("/usr/lib")) {
+    const found = list(join("/usr/lib", folder, "faketime")).find((name) => name === "libfaketimeMT.so.1");
+    if (found !== undefined) return join("/usr/lib", folder, "faketime", found);
+  }
+  return undefined;
+}
+
+function list(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    // Not there, or not a folder.
+    return [];
   }
 }
