@@ -31,6 +31,8 @@ export interface EtcdDriverOptions {
   strategy?: Strategy;
 }
 
+export const defaultPrefix = "lock:";
+
 /** What the driver is made of. */
 export interface Setup {
   readonly members: Members;
@@ -64,13 +66,14 @@ export function setUp(options: EtcdDriverOptions): Setup {
   if (!Array.isArray(pool?.hosts)) throw new TypeError("client: expected an Etcd3 client of etcd3 1.x");
   return {
     members: new Members(pool.hosts, pool.options.auth),
-    prefix: prefix ?? "lock:",
+    prefix: prefix ?? defaultPrefix,
     strategy: strategyOf(strategy),
     close: () => own?.close(),
   };
 }
 
-function strategyOf(strategy: string | undefined): Strategy {
+/** @throws RangeError for any other. */
+export function strategyOf(strategy: string | undefined): Strategy {
   if (strategy === undefined || strategy === "txn") return "txn";
   if (strategy === "mutex") return "mutex";
   throw new RangeError(`strategy: expected "txn" or "mutex", got ${JSON.stringify(strategy)}`);
