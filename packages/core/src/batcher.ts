@@ -122,9 +122,16 @@ class Lane<C extends Claim, R> implements Entry {
   }
 
   add(claim: C, receiver: Receiver<R>, now: number): void {
-    this.#claims.push(claim);
-    this.#receivers.push(receiver);
-    this.#madeAt.push(now);
+    if (this.#claims.length === 0) {
+      // Mostly it stays alone, and a list made by `push` would have room for seventeen.
+      this.#claims = [claim];
+      this.#receivers = [receiver];
+      this.#madeAt = [now];
+    } else {
+      this.#claims.push(claim);
+      this.#receivers.push(receiver);
+      this.#madeAt.push(now);
+    }
     if (this.#flushing) return;
     if (this.#inFlight === 0) this.#flushSoon(now);
     else if (this.slot < 0) this.#options.schedule.set(this, this.#lateAt());
