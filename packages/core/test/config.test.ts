@@ -127,6 +127,11 @@ describe("a provider from a config", () => {
     },
   );
 
+  test("takes the spelling of a URL that asks for TLS", async () => {
+    await (await createLockProviderFromConfig(asConfig(redis({ url: "rediss://localhost" })))).close();
+    expect(opened[0]?.section.url).toEqual(new URL("rediss://localhost"));
+  });
+
   test("comes from the URL in DLOCK_URL", async () => {
     vi.stubEnv("DLOCK_URL", "acme://localhost/?wait=2s");
     const locks = await createLockProviderFromEnv();
