@@ -3,7 +3,14 @@ import { type BackendSection, checkSection, type LockDriver } from "@dlock/core"
 import { redisDriver } from "./driver.js";
 import type { RedisDriverOptions } from "./options.js";
 
-const shape = { url: "object", client: "object", connection: "object", cluster: "object", prefix: "string" } as const;
+const shape = {
+  url: "object",
+  client: "object",
+  connection: "object",
+  cluster: "object",
+  prefix: "string",
+  onWarning: "function",
+} as const;
 
 export const backend = {
   /** @throws RangeError for a query parameter that does not exist or a value that makes no sense. */

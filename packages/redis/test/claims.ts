@@ -1,4 +1,5 @@
 // Short words for what the tests ask a driver.
+import { inspect } from "node:util";
 import { type AcquireClaim, type DriverError, isDriverError, type LockDriver, type Outcome } from "@dlock/core";
 import { expect } from "vitest";
 
@@ -45,6 +46,6 @@ export function expectError(outcome: unknown, expected: { applied: "no" | "unkno
     throw new Error(`not an error but ${JSON.stringify(outcome, (_, value) => (typeof value === "bigint" ? `${value}` : value))}`);
   expect(outcome.message).toMatch(expected.says);
   expect({ applied: outcome.applied, retryable: outcome.retryable }).toEqual({ applied: expected.applied, retryable: expected.retryable });
-  expect(outcome.message).not.toContain("secret");
+  expect(inspect(outcome, { depth: 9, showHidden: true })).not.toContain("secret");
   return outcome;
 }

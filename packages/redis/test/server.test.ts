@@ -1,7 +1,7 @@
 // What a server can say or forget: each a clear error, and nothing held that was not granted.
 
 import type { LockDriver } from "@dlock/core";
-import { type Service, startRedis } from "@dlock-tooling/services";
+import { type Service, startRedis, startRedisCluster } from "@dlock-tooling/services";
 import { Redis } from "ioredis";
 import { afterEach, describe, expect, it } from "vitest";
 import { redisDriver } from "../src/index.ts";
@@ -235,6 +235,33 @@ describe("a server that refuses", () => {
     expectError(await only(poor.acquire([exclusive("a")], call)), { applied: "no", retryable: false, says: /NOPERM.*README/ });
   });
 });
+
+it("a Cluster needs no more permissions than the README lists", async () => {
+  const cluster = await startRedisCluster();
+  closing.push(() => cluster.stop());
+  const allowed =
+    "+get +set +del +hget +hset +hdel +hgetall +hlen +pexpire +pttl +time +eval +evalsha +publish +subscribe +unsubscribe +scan +info +spublish +ssubscribe +sunsubscribe +cluster";
+  for (const { url } of cluster.nodes) {
+    const admin = new Redis(url);
+    await admin.acl("SETUSER", "locks", "on", ">pass", "resetkeys", "~lock:*", "resetchannels", "&lock:*", "-@all", ...allowed.split(" "));
+    admin.disconnect();
+  }
+  const driver = redisDriver({ url: `redis://locks:pass@127.0.0.1:${cluster.nodes[0]?.port}?cluster=true` });
+  closing.push(() => driver.close());
+  const keys = ["a", "b", "c", "d", "e", "f"];
+  for (const key of keys) await grant(driver, key);
+  const found: string[] = [];
+  for await (const record of driver.list({})) found.push(record.key);
+  expect(found.sort()).toEqual(keys);
+  await driver.ping(call);
+  expect((await driver.doctor(call)).map(({ role }) => role)).toEqual(["master", "master", "master"]);
+  for (const key of keys) {
+    const woken = new Promise<void>((wake) => {
+      void driver.watch?.({ key, owner: "two" }, wake).then(() => driver.release([{ key, owner: "me" }], call));
+    });
+    await woken;
+  }
+}, 30_000);
 
 describe("a server with something else under a name", () => {
   it("answers that for the claim concerned, and decides the others of the batch", async () => {
