@@ -2,7 +2,23 @@
 import { type AcquireClaim, type AcquireResult, type DriverError, isDriverError, type Outcome } from "@dlock/core";
 import { isLockWaitTimeout } from "./faults.js";
 import type { Run } from "./sessions.js";
-import { began, between, bytes, claimTable, ended, leastToken, list, micros, now, plus, sortByKey, type Tables } from "./sql.js";
+import {
+  began,
+  between,
+  bytes,
+  claimTable,
+  ended,
+  leastToken,
+  list,
+  literal,
+  micros,
+  now,
+  type Param,
+  plus,
+  type Statement,
+  sortByKey,
+  type Tables,
+} from "./sql.js";
 import { type Lease, readHolders, readLeases } from "./views.js";
 
 /** More holders than this can never be. */
@@ -57,7 +73,7 @@ async function attempt(run: Run, names: Tables, claims: readonly AcquireClaim[])
   const exclusive = claims.filter(({ mode }) => mode === "exclusive");
   const shared = claims.filter(({ mode }) => mode === "shared");
   const results = new Map<string, AcquireResult>();
-  const write = (sql: string) => run(sql, { waitOnce: true });
+  const write = (sql: string | Statement) => run(sql, { waitOnce: true });
   const [only] = exclusive;
   if (only !== undefined) {
     const { insertId } = await write(grantExclusive(names, exclusive, false));
@@ -130,11 +146,17 @@ function refusal(claim: AcquireClaim, leases: readonly Lease[]): AcquireResult {
  * - `VALUES(column)`: what MySQL calls its successor, a row alias, MariaDB does not know.
  * - `LAST_INSERT_ID(expr)` tells the verdict of a single claim in the answer itself: its token, or 0.
  */
-function grantExclusive(names: Tables, claims: readonly AcquireClaim[], withHolders: boolean): string {
+function grantExclusive(names: Tables, claims: readonly AcquireClaim[], withHolders: boolean): string | Statement {
+  const statement: Statement = (param) => grantExclusiveSql(names, claims, withHolders, param);
+  return claims.length === 1 ? statement : statement(literal);
+}
+
+function grantExclusiveSql(names: Tables, claims: readonly AcquireClaim[], withHolders: boolean, param: Param): string {
   const { leases, holders, leasesKey } = names;
   const rows = newRows(
     names,
     claims,
+    param,
     (c, token) => `${c.key}, ${c.owner}, LAST_INSERT_ID(${token}), ${plus(began, c.ttl)}, ${began}, ${began}, ${c.note}`,
   );
   const living = `SELECT 1 FROM ${holders} h FORCE INDEX (PRIMARY) WHERE h.lock_key = ${leasesKey} AND h.expires_at > ${now} LOCK IN SHARE MODE`;
@@ -157,30 +179,47 @@ ON DUPLICATE KEY UPDATE
 
 /** From here on exclusive claims look for holders. A row that is there keeps its lease. */
 function openToHolders(names: Tables, claims: readonly AcquireClaim[]): string {
-  const rows = newRows(names, claims, (c, token) => `${c.key}, x'', ${token}, ${ended}, ${began}, ${began}, 1`);
+  const rows = newRows(names, claims, literal, (c, token) => `${c.key}, x'', ${token}, ${ended}, ${began}, ${began}, 1`);
   return `INSERT INTO ${names.leases} (lock_key, owner, token, expires_at, created_at, updated_at, shared) ${rows}
 ON DUPLICATE KEY UPDATE shared = 1`;
 }
+
+/** The columns of a claim, each in the order in which the row names them. */
+type ClaimColumns = { readonly key: string; readonly owner: string; readonly ttl: string; readonly note: string };
 
 /** The rows of an insertion, with the least token they may get. One claim is told without a table of claims, which is the faster. */
 function newRows(
   { floor }: Tables,
   claims: readonly AcquireClaim[],
-  row: (c: { key: string; owner: string; ttl: string | number; note: string }, token: string) => string,
+  param: Param,
+  row: (c: ClaimColumns, token: string) => string,
 ): string {
-  const values = claims.map(({ key, owner, ttlMs, metadata }) => ({
-    key: bytes(key),
-    owner: bytes(owner),
-    ttl: micros(ttlMs),
-    note: metadata === undefined ? "NULL" : bytes(metadata),
-  }));
-  const [only] = values;
-  if (values.length === 1 && only !== undefined) {
-    return `SELECT ${row(only, leastToken("MAX(f.token_floor)"))} FROM ${floor} f WHERE f.id = 1 LOCK IN SHARE MODE`;
+  const [only] = claims;
+  if (claims.length === 1 && only !== undefined) {
+    const columns: ClaimColumns = {
+      get key() {
+        return param(Buffer.from(only.key));
+      },
+      get owner() {
+        return param(Buffer.from(only.owner));
+      },
+      get ttl() {
+        return param(micros(only.ttlMs));
+      },
+      get note() {
+        return param(only.metadata === undefined ? null : Buffer.from(only.metadata));
+      },
+    };
+    return `SELECT ${row(columns, leastToken("MAX(f.token_floor)"))} FROM ${floor} f WHERE f.id = 1 LOCK IN SHARE MODE`;
   }
   const table = claimTable(
     ["claim_key", "claim_owner", "ttl", "note"],
-    values.map(({ key, owner, ttl, note }) => [key, owner, ttl, note]),
+    claims.map(({ key, owner, ttlMs, metadata }) => [
+      bytes(key),
+      bytes(owner),
+      micros(ttlMs),
+      metadata === undefined ? "NULL" : bytes(metadata),
+    ]),
   );
   const columns = row({ key: "c.claim_key", owner: "c.claim_owner", ttl: "c.ttl", note: "c.note" }, leastToken("f.token_floor"));
   return `SELECT ${columns} FROM (${table}) c LEFT JOIN ${floor} f ON f.id = 1 WHERE c.ttl > 0 LOCK IN SHARE MODE`;

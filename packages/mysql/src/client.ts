@@ -1,5 +1,7 @@
 /** The part of mysql2 that the driver uses. Pools of `mysql2` and of `mysql2/promise` fit. */
 
+import type { Statement } from "./sql.js";
+
 /** A pool of `mysql2`. */
 export interface MysqlPool {
   getConnection(callback: (error: NodeJS.ErrnoException | null, connection: MysqlConnection) => void): void;
@@ -13,6 +15,7 @@ export interface MysqlPromisePool {
 
 export interface MysqlConnection {
   query(options: QueryOptions, callback: (error: MysqlError | null, result: unknown) => void): unknown;
+  execute(options: QueryOptions, callback: (error: MysqlError | null, result: unknown) => void): unknown;
   reset(callback: (error: MysqlError | null) => void): unknown;
   release?(): void;
   destroy(): void;
@@ -21,6 +24,7 @@ export interface MysqlConnection {
 
 export interface QueryOptions {
   readonly sql: string;
+  readonly values?: (Buffer | number | string | null)[];
   readonly rowsAsArray: boolean;
   readonly nestTables: boolean;
   readonly typeCast: (field: { buffer(): Cell }) => unknown;
@@ -55,6 +59,16 @@ const raw = (field: { buffer(): Cell }) => field.buffer();
  */
 export function rawQuery(sql: string): QueryOptions {
   return { sql, rowsAsArray: true, nestTables: false, typeCast: raw };
+}
+
+/** Values as parameters: numbers travel as DOUBLE, which has room for what a token may be, but not for all that a claim may say. */
+export function preparedQuery(statement: Statement): QueryOptions {
+  const values: (Buffer | number | string | null)[] = [];
+  const sql = statement((value) => {
+    values.push(typeof value === "bigint" ? String(value) : value);
+    return typeof value === "bigint" ? "CAST(? AS UNSIGNED)" : "?";
+  });
+  return { ...rawQuery(sql), values };
 }
 
 export function toAnswer(result: unknown): Answer {

@@ -74,6 +74,11 @@ export function isSchemaFault(error: unknown): boolean {
   return errno(error) === noSuchTable || errno(error) === unknownColumn;
 }
 
+/** Whether the server keeps too many prepared statements already, or does not prepare this kind. */
+export function cannotPrepare(error: unknown): boolean {
+  return errno(error) === 1461 || errno(error) === 1295;
+}
+
 /** Whether the statement certainly never left this process. */
 export function isUnsent(error: unknown): boolean {
   return isDriverError(error) && error.applied === "no" && error.retryable && errno(error) === undefined;

@@ -4,7 +4,7 @@ import { type DriverError, driverError, type ExtendClaim, type Outcome, type Rel
 import { isLockWaitTimeout } from "./faults.js";
 import { lockWaitMs } from "./session.js";
 import { pause, type Run } from "./sessions.js";
-import { bytes, claimTable, ended, list, micros, now, plus, sortByKey, type Tables } from "./sql.js";
+import { claimTable, ended, list, literal, micros, now, plus, type Statement, sortByKey, type Tables, type Value } from "./sql.js";
 import { readLeases } from "./views.js";
 
 /** How long the rest of a batch waits for the rows that others hold, as a share of the time there is. */
@@ -12,6 +12,10 @@ const patience = 0.5;
 
 /** The server's clock is slewed by less than this between two renewals; what outlasts `longestMs` by more was left by a step back. */
 const slewMs = 20;
+
+/** What the marks of this process begin with: no owner begins with that byte, which UTF-8 does not have. */
+const ours = `ff${randomBytes(8).toString("hex")}`;
+let releases = 0;
 
 /** R8. The common answer, all of them, takes one statement. */
 export async function extend(run: Run, names: Tables, claims: readonly ExtendClaim[], timeoutMs: number): Promise<Outcome<boolean>[]> {
@@ -52,8 +56,8 @@ export async function extend(run: Run, names: Tables, claims: readonly ExtendCla
 /** How many were renewed: exclusive leases first; only if some are missing, shared ones. */
 function renew(run: Run, names: Tables, claims: readonly ExtendClaim[]): Promise<number> {
   const rows = claims.map(({ key, owner, token, ttlMs, longestMs }) => ({
-    lock_key: bytes(key),
-    owner: bytes(owner),
+    lock_key: Buffer.from(key),
+    owner: Buffer.from(owner),
     token,
     ttl: micros(ttlMs),
     longest: micros(Math.max(longestMs, ttlMs) + slewMs),
@@ -68,18 +72,17 @@ function renew(run: Run, names: Tables, claims: readonly ExtendClaim[]): Promise
 export async function release(run: Run, names: Tables, claims: readonly ReleaseClaim[], timeoutMs: number): Promise<Outcome<boolean>[]> {
   const sentAt = systemClock.now();
   const verdicts = new Map<ReleaseClaim, Outcome<boolean>>();
-  // No owner begins with this byte, which UTF-8 does not have.
-  const call = Buffer.concat([Buffer.from([0xff]), randomBytes(12)]).toString("hex");
+  const call = `${ours}${(releases++).toString(16).padStart(12, "0")}`;
   // Waiting for a row is the faster way when nobody holds one for long, and needs the time to find out.
   let passOver = timeoutMs < 3 * lockWaitMs;
   let uncounted = false;
   let pending = sortByKey(claims).map((claim, index) => ({ ...claim, claim, mark: `${call}${index.toString(16).padStart(4, "0")}` }));
   for (let pauseMs = 2; pending.length > 0; pauseMs = Math.min(2 * pauseMs, 50)) {
     const rows = pending.map(({ key, owner, token, mark }) => ({
-      lock_key: bytes(key),
-      owner: bytes(owner),
+      lock_key: Buffer.from(key),
+      owner: Buffer.from(owner),
       token: token ?? 0n,
-      mark: `x'${mark}'`,
+      mark: Buffer.from(mark, "hex"),
     }));
     const freed = (c: Columns) => `t.expires_at = ${ended}, t.updated_at = GREATEST(t.updated_at, ${now}), t.owner = ${c("mark")}`;
     let released: number;
@@ -153,7 +156,7 @@ async function readMarks(run: Run, names: Tables, keys: string, marks: readonly 
 /** How a statement names the columns of the claim at hand. */
 type Columns = (column: string) => string;
 
-type Rows = readonly Readonly<Record<string, string | number | bigint>>[];
+type Rows = readonly Readonly<Record<string, Value>>[];
 
 /** Changes exclusive leases and, only if some of the claims found none, shared ones; tells how many of the claims found theirs. */
 async function inBoth(run: Run, names: Tables, rows: Rows, set: (c: Columns) => string, same: (c: Columns) => string, passOver: boolean) {
@@ -175,16 +178,21 @@ function change(
   set: (c: Columns) => string,
   same: (c: Columns) => string,
   passOver: boolean,
-): string {
+): string | Statement {
   const [first = {}] = rows;
-  const literal: Columns = (name) => String(first[name]);
   const column: Columns = (name) => `c.${name}`;
   const alive = (c: Columns) => `t.owner = ${c("owner")} AND ${same(c)} AND t.expires_at > ${now}`;
   if (rows.length === 1 && !passOver) {
-    return `UPDATE ${target} t FORCE INDEX (PRIMARY) SET ${set(literal)} WHERE t.lock_key = ${literal("lock_key")} AND ${alive(literal)}`;
+    return (param) => {
+      const value: Columns = (name) => param(first[name] ?? null);
+      return `UPDATE ${target} t FORCE INDEX (PRIMARY) SET ${set(value)} WHERE t.lock_key = ${value("lock_key")} AND ${alive(value)}`;
+    };
   }
-  const claims = claimTable(Object.keys(first), rows.map(Object.values));
-  const values = (name: string) => [...new Set(rows.map((row) => row[name]))].join(", ");
+  const claims = claimTable(
+    Object.keys(first),
+    rows.map((row) => Object.values(row).map(literal)),
+  );
+  const values = (name: string) => [...new Set(rows.map((row) => literal(row[name] ?? null)))].join(", ");
   const free =
     `(SELECT ${primary}, owner FROM ${target} FORCE INDEX (PRIMARY) ` +
     `WHERE lock_key IN (${values("lock_key")}) AND owner IN (${values("owner")}) LIMIT 1000000 FOR UPDATE SKIP LOCKED) free`;

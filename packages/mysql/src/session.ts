@@ -1,7 +1,8 @@
 /** One connection of the driver's own: set up so that no setting of the caller or the server changes what a statement means, and given up, never given back. */
 import { type DriverError, driverError, systemClock } from "@dlock/core";
-import { type Answer, type Cell, type MysqlConnection, type MysqlError, rawQuery, toAnswer } from "./client.js";
-import { isReadOnly, toDriverError } from "./faults.js";
+import { type Answer, type Cell, type MysqlConnection, type MysqlError, preparedQuery, rawQuery, toAnswer } from "./client.js";
+import { cannotPrepare, isReadOnly, toDriverError } from "./faults.js";
+import { literal, type Statement } from "./sql.js";
 
 /** How long a statement waits for a row, and for a table that is being altered; whole seconds are all InnoDB offers. */
 export const lockWaitMs = 1_000;
@@ -17,6 +18,7 @@ const setUp = [
 export class Session {
   /** Whether the connection is gone: the session is of no further use. */
   broken = false;
+  #prepares = true;
   #abandon: ((error: DriverError) => void) | undefined;
   readonly #connection: MysqlConnection;
 
@@ -42,8 +44,18 @@ export class Session {
   }
 
   /** Sends one statement. When the time is over the connection is given up: the statement may still be running. */
-  async run(sql: string, timeoutMs: number): Promise<Answer> {
-    return toAnswer(await this.#ask((done) => this.#connection.query(rawQuery(sql), done), timeoutMs));
+  async run(statement: string | Statement, timeoutMs: number): Promise<Answer> {
+    if (typeof statement === "string" || !this.#prepares) {
+      const sql = typeof statement === "string" ? statement : statement(literal);
+      return toAnswer(await this.#ask((done) => this.#connection.query(rawQuery(sql), done), timeoutMs));
+    }
+    try {
+      return toAnswer(await this.#ask((done) => this.#connection.execute(preparedQuery(statement), done), timeoutMs));
+    } catch (error) {
+      if (!cannotPrepare(error)) throw error;
+      this.#prepares = false;
+      return this.run(statement, timeoutMs);
+    }
   }
 
   /** Whether the open connection keeps the process alive: only while it is asked something. */

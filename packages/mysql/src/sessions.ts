@@ -3,6 +3,7 @@ import { type DriverError, driverError, isDriverError, systemClock, type Timer }
 import type { Answer } from "./client.js";
 import { asUnknown, isDeadlock, isLockWaitTimeout, isReadOnly, isUnsent } from "./faults.js";
 import { lockWaitMs, type Session } from "./session.js";
+import type { Statement } from "./sql.js";
 
 /** What goes first when connections are short. */
 export type Rank = "renewal" | "release" | "acquire" | "look";
@@ -25,7 +26,7 @@ export interface SessionSource {
 }
 
 /** Sends one statement of a call. Deadlock victims, and statements that waited for a row in vain, are sent again while there is time. */
-export type Run = (sql: string, options?: { waitOnce?: boolean }) => Promise<Answer>;
+export type Run = (sql: string | Statement, options?: { waitOnce?: boolean }) => Promise<Answer>;
 
 interface Waiter {
   readonly rank: number;
@@ -60,7 +61,7 @@ export class Sessions {
         return await work(async (sql, options) => {
           try {
             const answer = await insist(session, sql, leftMs, options?.waitOnce === true);
-            if (!sql.startsWith("SELECT")) applied = true;
+            if (typeof sql !== "string" || !sql.startsWith("SELECT")) applied = true;
             return answer;
           } catch (error) {
             throw applied ? asUnknown(error) : error;
@@ -191,7 +192,7 @@ export class Sessions {
   }
 }
 
-async function insist(session: Session, sql: string, leftMs: () => number, waitOnce: boolean): Promise<Answer> {
+async function insist(session: Session, sql: string | Statement, leftMs: () => number, waitOnce: boolean): Promise<Answer> {
   for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 2, 32)) {
     try {
       return await session.run(sql, leftMs());

@@ -45,6 +45,16 @@ export function bytes(text: string | Buffer): string {
   return `x'${Buffer.from(text as string).toString("hex")}'`;
 }
 
+export type Value = Buffer | number | bigint | null;
+
+/** How a value gets into a statement: as a literal, or as a parameter of a prepared one. */
+export type Param = (value: Value) => string;
+
+/** A statement that is worth preparing: one claim at a time, always the same text. */
+export type Statement = (param: Param) => string;
+
+export const literal: Param = (value) => (value === null ? "NULL" : Buffer.isBuffer(value) ? bytes(value) : String(value));
+
 /** The server's time in UTC when this is evaluated, so after any wait for a row (our sessions are at +00:00). */
 export const now = "SYSDATE(6)";
 

@@ -14,7 +14,7 @@ let proxy: TcpProxy;
 let driver: LockDriver;
 let other: LockDriver;
 let keysMade = 0;
-const newKey = () => `key${++keysMade}`;
+const newKey = () => `a-key-${++keysMade}-`;
 
 beforeAll(() => {
   other = mysqlDriver({ url: server.url, table });
@@ -30,12 +30,13 @@ afterEach(async () => {
   await proxy.close();
 });
 
-const inserts = (bytes: Buffer) => bytes.includes("INSERT INTO");
+/** The request that carries the key, as a parameter or as a literal. */
+const about = (key: string) => (bytes: Buffer) => bytes.includes(key) || bytes.includes(Buffer.from(key).toString("hex"));
 
 describe("a broken network", () => {
   it("leaves the outcome unknown when the request is cut, and the next call works", async () => {
     const key = newKey();
-    const cut = proxy.cutBefore(inserts);
+    const cut = proxy.cutBefore(about(key));
     const error = await failure(driver.acquire([claim(key)], call));
     await cut;
     expect(error).toMatchObject({ applied: "unknown", retryable: true });
@@ -45,7 +46,7 @@ describe("a broken network", () => {
 
   it("leaves the outcome unknown when the reply is cut, and the same owner is granted the same lease", async () => {
     const wish = claim(newKey());
-    const cut = proxy.cutAfter(inserts);
+    const cut = proxy.cutAfter(about(wish.key));
     const error = await failure(driver.acquire([wish], call));
     await cut;
     expect(error).toMatchObject({ applied: "unknown", retryable: true });
@@ -196,6 +197,16 @@ describe("the server", () => {
     }
     expect(await tryOne(plain, claim(newKey()))).toMatchObject({ acquired: true });
     await plain.close();
+  });
+
+  it("that prepares no more statements is asked without", { timeout: 60_000 }, async () => {
+    const miser = await ownServer({ args: ["--max-prepared-stmt-count=0"] });
+    const unprepared = mysqlDriver({ url: miser.url });
+    const wish = claim(newKey(), { metadata: "x" });
+    const token = await grant(unprepared, wish);
+    expect(await unprepared.inspect(wish.key, call)).toMatchObject([{ owner: wish.owner, metadata: "x" }]);
+    expect(await unprepared.release([{ ...wish, token }], call)).toEqual([true]);
+    await unprepared.close();
   });
 
   it("that turned read-only is left for another host", { timeout: 60_000 }, async () => {

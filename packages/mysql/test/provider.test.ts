@@ -20,13 +20,15 @@ function countingPool(): { pool: MysqlPool; real: Pool; statements: string[] } {
           callback(error, undefined as never);
           return;
         }
-        const query = connection.query.bind(connection) as (...args: unknown[]) => unknown;
-        Object.assign(connection, {
-          query(options: { sql: string }, done: unknown) {
-            statements.push(options.sql);
-            return query(options, done);
-          },
-        });
+        for (const method of ["query", "execute"] as const) {
+          const send = connection[method].bind(connection) as (...args: unknown[]) => unknown;
+          Object.assign(connection, {
+            [method](options: { sql: string }, done: unknown) {
+              statements.push(options.sql);
+              return send(options, done);
+            },
+          });
+        }
         callback(null, connection as never);
       });
     },
