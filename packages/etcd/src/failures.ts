@@ -51,6 +51,17 @@ const refusals: readonly (readonly [RegExp, Reaction, string])[] = [
 /** Never sent: the channel had no connection. */
 const unsent = /^No connection established|^Name resolution failed|^Failed to connect|Channel closed before call started|already closed/;
 
+/** What mends a connection that cannot be made, by what is said of it. First match wins. */
+const unreachable: readonly (readonly [RegExp, string])[] = [
+  [/wrong version number|before secure TLS/, "; if it does not speak TLS there, use http://, or a URL without tls=true"],
+  [
+    /certificate|SSL/,
+    "; check the certificates: the roots and the client certificate in the credentials, or NODE_EXTRA_CA_CERTS for a URL",
+  ],
+  // What a server that speaks TLS does to a client that does not: it hangs up.
+  [/Failed to connect/, "; if it speaks TLS there, use https://, or a URL with tls=true"],
+];
+
 /** @param member what the call was sent to, for the message. */
 export function failureOf(error: unknown, member: string): Failure {
   if (error instanceof Failure) return error;
@@ -59,7 +70,11 @@ export function failureOf(error: unknown, member: string): Failure {
   for (const [pattern, reaction, remedy] of refusals) {
     if (pattern.test(said)) return new Failure(`etcd answered "${said}"; ${remedy}`, "no", reaction, error);
   }
-  if (unsent.test(said)) return new Failure(`etcd cannot be reached at ${member}: ${said}`, "no", "elsewhere", error);
+  if (unsent.test(said)) {
+    const why = said.replace(/^No connection established\. Last error: /, "").replace(/\s*Resolution note:\s*$/, "");
+    const remedy = unreachable.find(([pattern]) => pattern.test(why))?.[1] ?? "";
+    return new Failure(`etcd cannot be reached at ${member}: ${why}${remedy}`, "no", "elsewhere", error);
+  }
   if (status === code.deadlineExceeded) return new Failure(`etcd at ${member} did not answer in time`, "unknown", "elsewhere", error);
   if (status === code.cancelled) return new Failure("the call to etcd was cancelled", "unknown", "final", error);
   // A connection that broke: a new one may do, so the only member of its cluster is asked again as well.
