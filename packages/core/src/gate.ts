@@ -224,9 +224,9 @@ export class Gate implements Entry {
   close(error: (key: string) => Error): void {
     for (const contender of [...this.#contending]) contender.fail(error(this.key));
     for (let waiter = this.#first; waiter !== undefined; waiter = this.#first) waiter.fail(error(this.key));
-    const held: Lease[] = [];
-    for (let lease = this.#leases; lease !== undefined; lease = lease.nextInGate) if (lease.state === "held") held.push(lease);
-    for (const lease of held) lease.abandon();
+    const leases: Lease[] = [];
+    for (let lease = this.#leases; lease !== undefined; lease = lease.nextInGate) leases.push(lease);
+    for (const lease of leases) lease.lose("closed");
   }
 
   /** Lets go on whoever may, and drops the gate when there is nothing left. */

@@ -13,7 +13,7 @@ import type { AcquireSpec } from "./options.js";
 import { lateRenewal, nextRenewal, renew } from "./renewer.js";
 import type { Entry } from "./schedule.js";
 import { publicToken } from "./token.js";
-import { driftMs, ghostWindowMs } from "./validity.js";
+import { driftMs } from "./validity.js";
 
 /** What the server granted, and what this process knows of it. */
 export interface Grant {
@@ -119,7 +119,10 @@ export class Lease implements Entry {
     this.heldLongAt = now + this.engine.spec.heldLongMs;
     this.atRisk = false;
     this.autoRenew = spec.autoRenew;
-    this.renewEveryMs = undefined;
+    if (this.renewEveryMs !== undefined) {
+      this.renewEveryMs = undefined;
+      this.renewAt = nextRenewal(this, now);
+    }
     this.renewTimeoutMs = this.#renewTimeoutMs(spec);
     if (this.#nextEventAt() !== this.at) this.reschedule();
     return this.handle(now);
@@ -134,11 +137,8 @@ export class Lease implements Entry {
   isHeldAt(now: number): boolean {
     if (this.state !== "held") return false;
     if (now >= this.deadline) this.lose("expired");
-    else if (now >= this.maxHoldAt) {
-      // First, so that whoever waits as the same owner sees that a release is under way.
-      this.#undo({ until: this.deadline, untilAnswered: true, token: this.token });
-      this.lose("max-hold");
-    } else return true;
+    else if (now >= this.maxHoldAt) this.lose("max-hold");
+    else return true;
     return false;
   }
 
@@ -150,7 +150,8 @@ export class Lease implements Entry {
       this.lose("leaked");
     } else {
       if (now >= this.heldLongAt) this.#tellHeldLong(now);
-      if (now >= this.renewAt) {
+      // Unless a listener has just let it go.
+      if (now >= this.renewAt && this.state === "held" && !this.renewing) {
         if (this.autoRenew) renew(this, now);
         else this.renewAt = nextRenewal(this, now);
       }
@@ -173,7 +174,7 @@ export class Lease implements Entry {
   }
 
   reschedule(): void {
-    this.engine.schedule.set(this, this.#nextEventAt());
+    if (this.state === "held") this.engine.schedule.set(this, this.#nextEventAt());
   }
 
   #nextEventAt(): number {
@@ -206,6 +207,7 @@ export class Lease implements Entry {
 
   /** The lease may have ended: tells every handle, and lets the waiters of this process try. A lost lease never comes back. */
   lose(reason: LossReason): void {
+    if (this.state !== "held") return;
     const { engine } = this;
     const handles = this.#liveHandles();
     const told = { ...this.describe(), reason };
@@ -213,12 +215,15 @@ export class Lease implements Entry {
     engine.stats.active -= holds;
     engine.stats.lost += holds;
     if (reason === "expired") engine.stats.expired += holds;
-    // The work of a dropped handle may still be going on under the lease: it is not to be freed before its time.
-    if (reason !== "leaked") this.#undoGhost(engine.clock.now());
-    this.#end();
+    this.state = "ended";
     for (const handle of handles) handle.onLost(reason);
     engine.logger?.warn({ ...fieldsOf(this.key, this.publicOwner, this.publicToken), reason }, "lock lost");
     engine.events.emit("lost", told);
+    if (reason === "max-hold" || reason === "closed") this.#giveBack();
+    // The work of a dropped handle may still be going on under the lease: it is not to be freed before its time.
+    if (reason !== "leaked") this.#undoGhost(engine.clock.now());
+    // Only now, so that nobody of this process gets the key before its last holder is told.
+    this.#end();
   }
 
   /**
@@ -257,7 +262,7 @@ export class Lease implements Entry {
 
   /** The release may not have arrived: it goes on in the background. */
   releaseUnknown(): void {
-    this.#undo({ until: this.deadline, untilAnswered: true, token: this.token });
+    this.#giveBack();
     this.#undoGhost(this.engine.clock.now());
     this.#end();
   }
@@ -265,12 +270,6 @@ export class Lease implements Entry {
   /** The newest hold, for callers who know only the owner. */
   get newestHandle(): LockHandle | undefined {
     return this.#liveHandles().at(-1);
-  }
-
-  /** At close: lost, and released without hand-off. */
-  abandon(): void {
-    this.lose("closed");
-    this.#undo({ until: this.engine.clock.now() + ghostWindowMs(this.ttlMs), untilAnswered: true, token: this.token });
   }
 
   /** The owner that people see: the present holder. */
@@ -298,6 +297,10 @@ export class Lease implements Entry {
       heldMs: now - this.grantedAt,
       ...(metadata === undefined ? {} : { metadata }),
     };
+  }
+
+  #giveBack(): void {
+    this.#undo({ until: this.deadline, untilAnswered: true, token: this.token });
   }
 
   #undo(how: { until: number; untilAnswered: boolean; token?: bigint }): void {
@@ -353,6 +356,8 @@ class Release implements Receiver<boolean> {
   readonly #resolve: (freed: boolean) => void;
   readonly #reject: (error: unknown) => void;
   #tries = 0;
+  /** A try without an answer may have freed it. */
+  #mayBeFreed = false;
 
   constructor(lease: Lease, resolve: (freed: boolean) => void, reject: (error: unknown) => void) {
     this.#lease = lease;
@@ -371,10 +376,11 @@ class Release implements Receiver<boolean> {
     const { engine } = lease;
     if (!isDriverError(outcome)) {
       // Nothing found at the second try, and the deadline not over: it was the first try that freed it.
-      const freed = outcome || (this.#tries > 1 && now < lease.deadline);
+      const freed = outcome || (this.#mayBeFreed && now < lease.deadline);
       lease.released(now);
       this.#resolve(freed);
     } else if (this.#tries < 2 && outcome.retryable && !engine.closed) {
+      this.#mayBeFreed = outcome.applied === "unknown";
       this.send(now);
     } else {
       lease.releaseUnknown();

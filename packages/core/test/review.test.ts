@@ -1,14 +1,29 @@
 /** Callers, listeners and drivers that do the unexpected at the worst moment: nothing is held twice, hangs, leaks or is told wrong. */
-import { memoryDriver } from "@dlock/memory";
 import { describe, expect, test } from "vitest";
-import { createLockProvider, type LockProvider, LockTimeoutError, ProviderClosedError } from "../src/index.ts";
+import {
+  createLockProvider,
+  driverError,
+  type ImmediateDecisions,
+  type LockProvider,
+  LockTimeoutError,
+  ProviderClosedError,
+} from "../src/index.ts";
+import type { LockTable } from "./support/lock-table.ts";
 import { errorOf, scenario, watchPromise } from "./support/scenario.ts";
+import { ScriptedDriver, silent } from "./support/scripted-driver.ts";
 import { VirtualClock } from "./support/virtual-clock.ts";
 
-/** Providers whose driver answers each claim at once, over one store. */
-function immediate(): { clock: VirtualClock; locks: LockProvider } {
+/** A provider whose driver decides at once. */
+function immediate(): { clock: VirtualClock; table: LockTable; locks: LockProvider } {
   const clock = new VirtualClock();
-  return { clock, locks: createLockProvider(memoryDriver({ clock }), { clock, sweepIntervalMs: 0 }) };
+  const driver = new ScriptedDriver(clock);
+  const { table } = driver;
+  const decisions: ImmediateDecisions = {
+    acquire: (claim) => table.acquire(claim),
+    extend: (claim) => table.extend(claim),
+    release: (claim) => table.release(claim),
+  };
+  return { clock, table, locks: createLockProvider(Object.assign(driver, { immediate: decisions }), { clock, sweepIntervalMs: 0 }) };
 }
 
 const collectGarbage = globalThis.gc as () => void;
@@ -43,6 +58,15 @@ describe("a listener that calls back", () => {
     expect(driver.table.holders("a")).toHaveLength(1);
   });
 
+  test("unlocks from `held-long`: nothing is renewed after that", async () => {
+    const { clock, driver, locks } = scenario({ ttlMs: 24_000, heldLongMs: 8_000 });
+    const lock = await clock.until(locks.lock("a"));
+    locks.on("held-long", () => void lock.unlock());
+    await clock.advance(20_000);
+    expect(driver.of("release")).toHaveLength(1);
+    expect(driver.of("extend")).toHaveLength(0);
+  });
+
   test("unlocks from `renewed`: nothing of the lock stays on the schedule", async () => {
     const { clock, locks } = scenario({ ttlMs: 24_000 });
     const lock = await clock.until(locks.lock("a"));
@@ -54,15 +78,15 @@ describe("a listener that calls back", () => {
   });
 
   test("sees a lost lock as not held when `acquired` tells of the next holder", async () => {
-    const { clock, locks } = immediate();
-    const lock = await clock.until(locks.lock("a", { maxHoldMs: 1_000, owner: "me" }));
-    const seen: boolean[] = [];
-    locks.on("acquired", () => seen.push(lock.isHeld));
-    const waiting = watchPromise(locks.lock("a", { mode: "shared", owner: "me" }));
-    await clock.advance(1_000);
+    const { clock, table, locks } = immediate();
+    const lock = await clock.until(locks.lock("a", { ttlMs: 3_000 }));
+    const seen: unknown[] = [];
+    locks.on("acquired", () => seen.push(lock.isHeld, lock.signal.aborted));
+    const waiting = watchPromise(locks.lock("a"));
+    table.drop("a");
     await clock.advance(1_000);
     expect(waiting.state).toBe("resolved");
-    expect(seen).toEqual([false]);
+    expect(seen).toEqual([false, true]);
     await clock.until(locks.close());
   });
 });
@@ -81,6 +105,31 @@ describe("a driver", () => {
     await clock.advance(1_000);
     letGo();
     expect(await clock.until(locks.tryLock("a"))).toBeDefined();
+  });
+
+  test("that says `not applied` to a release, and then finds nothing, has freed nothing", async () => {
+    const { clock, driver, locks } = scenario();
+    const lock = await clock.until(locks.lock("a"));
+    driver.table.drop("a");
+    driver.next("release", () => [driverError("busy", { applied: "no", retryable: true })]);
+    expect(await clock.until(lock.unlock())).toBe(false);
+    expect(driver.of("release")).toHaveLength(2);
+  });
+});
+
+describe("a lease that is handed on", () => {
+  test("is renewed in the next holder's rhythm, not in the last one's", async () => {
+    const { clock, locks } = scenario({ ttlMs: 3_000 });
+    const first = await clock.until(locks.lock("a"));
+    first.autoRefresh({ intervalMs: 1_000_000 });
+    const waiting = locks.lock("a");
+    await clock.advance(50);
+    await clock.until(first.unlock());
+    const second = await clock.until(waiting);
+    await clock.advance(60_000);
+    expect(second.isHeld).toBe(true);
+    expect(locks.stats().handOffs).toBe(1);
+    await clock.until(locks.close());
   });
 });
 
@@ -136,6 +185,17 @@ describe("autoRenew()", () => {
     await clock.settle();
     expect(renewing.error).toBeInstanceOf(ProviderClosedError);
     expect(clock.pending).toBe(0);
+  });
+});
+
+describe("held-long", () => {
+  test("while a renewal is in flight sends no second one", async () => {
+    const { clock, driver, locks } = scenario({ ttlMs: 24_000, heldLongMs: 9_000, attemptTimeoutMs: 3_000 });
+    await clock.until(locks.lock("a"));
+    driver.next("extend", silent);
+    await clock.advance(9_500);
+    expect(driver.of("extend")).toHaveLength(1);
+    await clock.until(locks.close());
   });
 });
 
