@@ -26,6 +26,8 @@ CREATE TABLE IF NOT EXISTS dlock_leases (
   PRIMARY KEY (key, owner)
 ) WITHOUT ROWID;`;
 
+const columns = "key, owner, token, mode, granted_at_us, expires_at_us, ttl_us, clock, metadata";
+
 export interface LeaseRow {
   readonly key: string;
   readonly owner: string;
@@ -91,10 +93,15 @@ function readVersion(db: SqliteDatabase): number | undefined {
   return version === undefined ? undefined : Number(version);
 }
 
+/** The one statement a guard needs, on a connection that may have no lock tables: it throws SQLite's error then. */
+export function prepareLookup(db: SqliteDatabase): (key: string, token: bigint) => LeaseRow | undefined {
+  const lookup = db.prepare(`SELECT ${columns} FROM dlock_leases WHERE key = ? AND token = ?`).safeIntegers(true);
+  return (key, token) => lookup.get(key, token) as LeaseRow | undefined;
+}
+
 function prepareStatements(db: SqliteDatabase): Statements {
   // Tokens may exceed 2^53 and must not lose digits.
   const exact = (sql: string): SqliteStatement => db.prepare(sql).safeIntegers(true);
-  const columns = "key, owner, token, mode, granted_at_us, expires_at_us, ttl_us, clock, metadata";
   const begin = db.prepare("BEGIN IMMEDIATE");
   const commit = db.prepare("COMMIT");
   const rollback = db.prepare("ROLLBACK");
