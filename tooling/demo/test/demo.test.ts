@@ -1,5 +1,4 @@
 /** The main job as people run it: with the fence nothing is posted twice, without it something is. */
-import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,11 +6,8 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { readExecutions } from "../src/executions.ts";
 import { generateExecutions, toJsonLines } from "../src/generate.ts";
-import { readHistories } from "../src/history.ts";
-import { Ledger, type Posting } from "../src/ledger.ts";
-import { filesIn } from "../src/options.ts";
+import { demo, leftIn, twiceIn } from "./support/run.ts";
 
-const main = fileURLToPath(new URL("../dist/main.js", import.meta.url));
 const input = fileURLToPath(new URL("../executions.jsonl", import.meta.url));
 /** A run takes a few seconds; this is for machines that have much else to do. */
 const timeout = 90_000;
@@ -21,23 +17,6 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "dlock-demo-test-"));
 });
 afterEach(() => rmSync(folder, { recursive: true }));
-
-function demo(...args: string[]): Promise<{ exitCode: number; stdout: string; stderr: string }> {
-  return new Promise((resolve) => {
-    const child = execFile(process.execPath, [main, ...args], (_, stdout, stderr) =>
-      resolve({ exitCode: child.exitCode ?? -1, stdout, stderr }),
-    );
-  });
-}
-
-/** What the demo left in `--dir`, counted here and not by the demo. */
-function leftIn(dir: string): { postings: Posting[]; events: (name: string) => { id?: string }[] } {
-  const ledger = new Ledger(filesIn(dir).ledger, false);
-  const postings = ledger.postings();
-  ledger.close();
-  const all = [...readHistories(filesIn(dir).histories).values()].flat();
-  return { postings, events: (name) => all.filter(({ event }) => event === name) };
-}
 
 describe("the main job", () => {
   test("posts every execution exactly once, although one worker is killed and one oversleeps", { timeout }, async () => {
@@ -56,11 +35,10 @@ describe("the main job", () => {
     const { exitCode, stdout } = await demo("--dir", folder, "--no-fence");
     expect(exitCode).toBe(1);
     const { postings, events } = leftIn(folder);
-    const ids = postings.map(({ id }) => id);
-    const twice = ids.filter((id, index) => ids.indexOf(id) !== index);
+    const twice = twiceIn(postings);
     expect(twice.length).toBeGreaterThanOrEqual(1);
     expect(stdout).toContain(`FAIL: posted twice: ${twice.join(", ")}, which the fence would have prevented`);
-    expect(new Set(ids).size).toBe(readExecutions(input).length);
+    expect(new Set(postings.map(({ id }) => id)).size).toBe(readExecutions(input).length);
     expect(events("refused")).toEqual([]);
   });
 
