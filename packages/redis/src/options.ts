@@ -39,6 +39,8 @@ const ours = {
   maxRetriesPerRequest: 0,
   commandTimeout: undefined,
   blockingTimeout: undefined,
+  // ioredis keeps a timer for so long after a connection was ended, even one that was gone already.
+  disconnectTimeout: 1,
   keyPrefix: "",
   replyMapping: "legacy",
 } satisfies RedisOptions;

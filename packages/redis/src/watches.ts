@@ -26,6 +26,7 @@ const listening = {
   maxRetriesPerRequest: 0,
   keyPrefix: "",
   commandTimeout: undefined,
+  disconnectTimeout: 1,
 } satisfies RedisOptions;
 
 export class Watches {
