@@ -30,6 +30,8 @@ export class Refused {
 /** With notifications the timer is only the safety net. */
 const watchedBackoff = exponentialBackoff(100, { capMs: 2_000, jitter: 0.5 });
 const polledBackoff = exponentialBackoff(10, { capMs: 250, jitter: 0.5 });
+/** No strategy is quicker. */
+const shortestPauseMs = 1;
 /** Asked again just after the holder's lease ends, not just before. */
 const afterExpiryMs = 1;
 
@@ -88,6 +90,11 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
     this.oneVerdict = spec.waitMs === 0 || spec.retryForMs === 0;
     engine.stats.waiting++;
     if (spec.signal !== undefined) this.#stopListening = onAbort(spec.signal, () => this.#abort(spec.signal?.reason));
+  }
+
+  /** To be asked again after each call of code that is not ours: an event's listener, a strategy; it may have aborted the wait. */
+  get #isOver(): boolean {
+    return this.state === "settled";
   }
 
   get owner(): string {
@@ -219,7 +226,7 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
 
   #wait(now: number, remainingMs: number): void {
     const { gate, spec } = this;
-    if (!gate.mayWait(this)) return;
+    if (this.#isOver || !gate.mayWait(this)) return;
     if (this.#error === undefined && gate.wakes !== this.#wakesSeen) {
       // Released between our attempt and its reply: the notification was the first to arrive.
       this.attempt(now);
@@ -232,12 +239,14 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
       this.fail(error as Error);
       return;
     }
+    if (this.#isOver) return;
     if (this.#interval === undefined) {
       this.#giveUp(now);
       return;
     }
     this.state = "sleeping";
-    const byStrategy = now + this.#interval;
+    // Whatever the strategy says, others get their turn in between.
+    const byStrategy = now + Math.max(this.#interval, shortestPauseMs);
     // A place in the server's queue lasts for the TTL: ask again in time to keep it.
     const byServer = now + Math.min(remainingMs + afterExpiryMs, spec.queue ? spec.ttlMs / 3 : Number.POSITIVE_INFINITY);
     this.#timerIsStrategy = byStrategy <= byServer;
@@ -256,6 +265,7 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
   }
 
   #giveUp(now: number): void {
+    if (this.#isOver) return;
     const { spec, gate } = this;
     const error = this.#error ?? gate.lastError;
     const holder = this.#holder ?? gate.inTheWay(now);
@@ -344,8 +354,8 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
   }
 
   #setTimer(at: number): void {
-    // A wait that only the strategy bounds has no deadline.
-    if (at < Number.POSITIVE_INFINITY) this.#engine.schedule.set(this, at);
+    // A wait that only the strategy bounds has no deadline, but keeps the process alive like any other.
+    this.#engine.schedule.set(this, Math.min(at, Number.MAX_SAFE_INTEGER));
   }
 }
 

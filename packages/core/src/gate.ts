@@ -296,25 +296,26 @@ export class Gate implements Entry {
   }
 
   #joinAll(lease: Lease): void {
-    for (let waiter = this.#first; waiter !== undefined; ) {
-      const { next } = waiter;
-      if (sameMode(lease.spec, waiter.spec)) {
-        this.#take(waiter);
-        waiter.join(lease);
-      }
-      waiter = next;
+    for (const waiter of this.#queued()) {
+      if (!waiter.inQueue || lease.state !== "held" || !sameMode(lease.spec, waiter.spec)) continue;
+      this.#take(waiter);
+      waiter.join(lease);
     }
   }
 
   #dismissTries(holder: Holder | undefined, error: LockBackendError | undefined): void {
-    for (let waiter = this.#first; waiter !== undefined; ) {
-      const { next } = waiter;
-      if (waiter.oneVerdict) {
-        if (error === undefined) waiter.refuse(holder);
-        else waiter.fail(error);
-      }
-      waiter = next;
+    for (const waiter of this.#queued()) {
+      if (!waiter.inQueue || !waiter.oneVerdict) continue;
+      if (error === undefined) waiter.refuse(holder);
+      else waiter.fail(error);
     }
+  }
+
+  /** A copy: a listener of what is told to one of them may end the others. */
+  #queued(): Acquisition[] {
+    const queued: Acquisition[] = [];
+    for (let waiter = this.#first; waiter !== undefined; waiter = waiter.next) queued.push(waiter);
+    return queued;
   }
 
   /** About one wake-up latency, so that waiters of other processes, just notified, come first; rarely when none were met lately. */

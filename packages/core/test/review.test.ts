@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import {
   createLockProvider,
   driverError,
+  fixedInterval,
   type ImmediateDecisions,
   type LockProvider,
   LockTimeoutError,
@@ -58,6 +59,87 @@ describe("a listener that calls back", () => {
     expect(driver.table.holders("a")).toHaveLength(1);
   });
 
+  test.each([0, 1_000])("aborts the very wait that `contended` tells of (waitMs: %i)", async (waitMs) => {
+    const { clock, driver, locks } = scenario({}, { watch: true });
+    const letGo = driver.table.occupy("a");
+    const aborter = new AbortController();
+    locks.on("contended", () => aborter.abort(new Error("enough")));
+    const error = await errorOf(clock.until(locks.lock("a", { waitMs, signal: aborter.signal })));
+    expect(error).toMatchObject({ message: "enough" });
+    letGo();
+    await clock.advance(5_000);
+    expect(locks.stats()).toMatchObject({ waiting: 0, active: 0, failed: 0 });
+    expect(driver.table.size).toBe(0);
+    expect(driver.table.watched).toBe(0);
+    expect(clock.pending).toBe(0);
+  });
+
+  test("closes the provider from `contended`", async () => {
+    const { clock, driver, locks } = scenario({}, { watch: true });
+    driver.table.occupy("a");
+    locks.on("contended", () => void locks.close());
+    const errors = await clock.until(Promise.all([locks.lock("a"), locks.tryLock("a"), locks.lock("a")].map((work) => errorOf(work))));
+    expect(errors.every((error) => error instanceof ProviderClosedError)).toBe(true);
+    await clock.until(locks.close());
+    expect(locks.stats().waiting).toBe(0);
+    expect(driver.table.watched).toBe(0);
+    expect(clock.pending).toBe(0);
+  });
+
+  test("aborts from `timeout` the others who were to be told of the same verdict", async () => {
+    const { clock, driver, locks } = scenario();
+    const letGo = driver.table.occupy("a", 60_000);
+    const aborter = new AbortController();
+    locks.on("timeout", () => aborter.abort());
+    const head = watchPromise(locks.lock("a", { waitMs: 30_000 }));
+    await clock.advance(20);
+    const once = { retryCount: 0 };
+    const all = [
+      watchPromise(locks.lock("a", once)),
+      watchPromise(locks.lock("a", { ...once, signal: aborter.signal })),
+      watchPromise(locks.lock("a", once)),
+    ];
+    await clock.settle();
+    expect(all.map(({ state }) => state)).toEqual(["rejected", "rejected", "rejected"]);
+    expect(all[2]?.error).toBeInstanceOf(LockTimeoutError);
+    expect(locks.stats().waiting).toBe(1);
+    letGo();
+    await clock.advance(5_000);
+    expect(head.state).toBe("resolved");
+  });
+
+  test("unlocks from `acquired` while others of that owner are about to join: they ask for themselves", async () => {
+    const { clock, driver, locks } = scenario();
+    const me = { owner: "me" };
+    const off = locks.on("acquired", () => {
+      off();
+      void locks.unlock("a", "me");
+      void locks.unlock("a", "me");
+    });
+    const asked = [locks.lock("a", me), locks.lock("a", me), locks.lock("a", me)];
+    const held = await clock.until(Promise.all(asked));
+    expect(held.map((lock) => lock.isHeld)).toEqual([false, false, true]);
+    expect(driver.table.size).toBe(1);
+    expect(await clock.until((held[2] as (typeof held)[2]).unlock())).toBe(true);
+    expect(driver.table.size).toBe(0);
+    expect(locks.stats()).toMatchObject({ active: 0, waiting: 0 });
+  });
+
+  test("aborts from `acquired` a wait of that owner which is about to join", async () => {
+    const { clock, driver, locks } = scenario();
+    const aborter = new AbortController();
+    locks.on("acquired", () => aborter.abort());
+    const me = { owner: "me" };
+    const asked = [locks.lock("a", me), locks.lock("a", me), locks.lock("a", { ...me, signal: aborter.signal })].map((work) =>
+      watchPromise(work),
+    );
+    await clock.settle();
+    expect(asked.map(({ state }) => state)).toEqual(["resolved", "resolved", "rejected"]);
+    expect(locks.stats()).toMatchObject({ active: 2, waiting: 0 });
+    for (const { value } of asked) if (value !== undefined) await clock.until(value.unlock());
+    expect(driver.table.size).toBe(0);
+  });
+
   test("unlocks from `held-long`: nothing is renewed after that", async () => {
     const { clock, driver, locks } = scenario({ ttlMs: 24_000, heldLongMs: 8_000 });
     const lock = await clock.until(locks.lock("a"));
@@ -87,6 +169,52 @@ describe("a listener that calls back", () => {
     await clock.advance(1_000);
     expect(waiting.state).toBe("resolved");
     expect(seen).toEqual([false, true]);
+    await clock.until(locks.close());
+  });
+});
+
+describe("a retry strategy", () => {
+  test("that aborts its own wait leaves nothing behind", async () => {
+    const { clock, driver, locks } = scenario();
+    const letGo = driver.table.occupy("a");
+    const aborter = new AbortController();
+    const retry = {
+      *[Symbol.iterator]() {
+        aborter.abort(new Error("enough"));
+        yield 100;
+      },
+    };
+    expect(await errorOf(clock.until(locks.lock("a", { retry, signal: aborter.signal })))).toMatchObject({ message: "enough" });
+    letGo();
+    await clock.advance(5_000);
+    expect(driver.table.size).toBe(0);
+    expect(locks.stats()).toMatchObject({ waiting: 0, active: 0, total: 0 });
+    expect(clock.pending).toBe(0);
+  });
+
+  test("of no interval at all lets the event loop turn between attempts", async () => {
+    const { clock, locks } = immediate();
+    const holder = await clock.until(locks.lock("a", { owner: "other" }));
+    let asked = 0;
+    const retry = {
+      *[Symbol.iterator]() {
+        while (asked++ < 10_000) yield 0;
+      },
+    };
+    const waiting = watchPromise(locks.lock("a", { retry, waitMs: 60_000 }));
+    await clock.advance(50);
+    expect(asked).toBeLessThan(100);
+    await clock.until(holder.unlock());
+    await clock.advance(50);
+    expect(waiting.state).toBe("resolved");
+  });
+
+  test("without an end keeps the process alive also for those who wait in line", async () => {
+    const { clock, locks } = scenario({ retryCount: 3 });
+    await clock.until(locks.lock("a"));
+    void locks.lock("a", { retry: fixedInterval(100) }).catch(() => {});
+    await clock.settle();
+    expect(clock.vital).toBe(1);
     await clock.until(locks.close());
   });
 });
