@@ -292,7 +292,9 @@ export class Gate implements Entry {
   /** A lease that a further hold of the same owner can share. */
   #joinable(spec: AcquireSpec): Lease | undefined {
     const now = this.#engine.clock.now();
-    return this.#find((lease) => lease.state === "held" && now < lease.deadline && sameMode(lease.spec, spec));
+    // Asked for its ends and not only for its state: no timer may have told of them yet.
+    const isHeld = (lease: Lease) => lease.state === "held" && now < lease.deadline && now < lease.maxHoldAt;
+    return this.#find((lease) => isHeld(lease) && sameMode(lease.spec, spec));
   }
 
   #joinAll(lease: Lease): void {

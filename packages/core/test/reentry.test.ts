@@ -47,6 +47,17 @@ describe("the same owner", () => {
     expect(driver.table.size).toBe(0);
   });
 
+  test("asking again when the time of its hold is over, which no timer could tell yet, is granted a new one", async () => {
+    const { clock, driver, locks } = scenario();
+    const first = await clock.until(locks.lock("a", { owner: "me", maxHoldMs: 100 }));
+    clock.jump(200);
+    const second = await clock.until(locks.lock("a", { owner: "me" }));
+    expect(first.isHeld).toBe(false);
+    expect(second.isHeld).toBe(true);
+    expect(second.token).toBeGreaterThan(first.token);
+    expect(driver.table.size).toBe(1);
+  });
+
   test("asking again while its lease is given back is granted a new one, not the one that is about to end", async () => {
     const { clock, driver, locks } = scenario();
     const first = await clock.until(locks.lock("a", { owner: "me", mode: "shared", limit: 1, maxHoldMs: 100 }));
