@@ -32,6 +32,8 @@ export class Judge {
   readonly faults: string[] = [];
   grants = 0;
   readonly #holds = new Map<string, Set<Hold>>();
+  /** Who was ever granted which token of a key. */
+  readonly #known = new Set<string>();
   readonly #newest = new Map<string, { token: bigint; holder: string }>();
   /** In the order in which they asked. */
   readonly #waiters = new Set<Waiter>();
@@ -76,6 +78,7 @@ export class Judge {
       this.#judgeExclusion(key, hold, others);
       this.#judgeToken(key, hold, others);
     }
+    this.#known.add(`${key} ${hold.holder} ${lock.token}`);
     holds.add(hold);
   }
 
@@ -139,7 +142,9 @@ export class Judge {
       this.blame(`${hold.client} was granted ${key} (${hold.mode}) while ${excluding.client} believes to hold it (${excluding.mode})`);
     // A limit concerns those granted before; the news of a later grant may travel faster.
     const earlier = new Set(others.filter((other) => other.lock.token < hold.lock.token).map((other) => other.holder));
-    if (hold.limit !== undefined && earlier.size >= hold.limit)
+    // An owner that has the lease already is granted it again, whatever limit it names now.
+    const again = this.#known.has(`${key} ${hold.holder} ${hold.lock.token}`);
+    if (hold.limit !== undefined && earlier.size >= hold.limit && !again)
       this.blame(`${hold.client} is holder ${earlier.size + 1} of ${key}, limit ${hold.limit}`);
   }
 

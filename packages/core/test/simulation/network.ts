@@ -55,14 +55,26 @@ export class Network {
   readonly #table: Table;
   readonly #random: Random;
   readonly #look: (key: string) => void;
+  readonly #onRelease: (claim: ReleaseClaim) => void;
 
-  /** @param look is called when a lease may have ended on the server, by a decision or by itself. */
-  constructor(world: World, table: Table, random: Random, faultiness: number, look: (key: string) => void) {
+  /**
+   * @param look is called when a lease may have ended on the server, by a decision or by itself.
+   * @param onRelease is called with each release that arrives.
+   */
+  constructor(
+    world: World,
+    table: Table,
+    random: Random,
+    faultiness: number,
+    look: (key: string) => void,
+    onRelease: (claim: ReleaseClaim) => void,
+  ) {
     this.#world = world;
     this.#table = table;
     this.#random = random;
     this.faultiness = faultiness;
     this.#look = look;
+    this.#onRelease = onRelease;
   }
 
   driver(client: Client): LockDriver {
@@ -90,6 +102,7 @@ export class Network {
       release: (claims: readonly ReleaseClaim[], call: Call) =>
         this.#call(client, call, () =>
           claims.map((claim) => {
+            this.#onRelease(claim);
             const result = table.release(claim);
             this.#look(claim.key);
             return result;

@@ -28,6 +28,8 @@ export interface Outcome {
 }
 
 const keys = ["a", "b"];
+/** How the owners begin that users give. */
+const givenByUser = "user-";
 /** The stormy part: operations start and faults happen within it. */
 const stormMs = 8_000;
 
@@ -63,7 +65,7 @@ function plan(seed: number): Plan {
     if (operation === undefined || random.chance(0.5)) {
       client = Math.floor(random.next() * clocks.length);
       startsAt = random.between(0, stormMs);
-      const owner = random.chance(ownersChance) ? `user-${(clocks[client] as { name: string }).name}` : undefined;
+      const owner = random.chance(ownersChance) ? `${givenByUser}${(clocks[client] as { name: string }).name}` : undefined;
       operation = choose(random, owner);
     } else if (random.chance(0.3)) {
       const { mode, limit, ...options } = operation.options;
@@ -77,8 +79,8 @@ function plan(seed: number): Plan {
   if (!calmly && random.chance(0.1)) steps.push({ at: random.between(0, stormMs), client: 0, forget: random.pick(keys) });
   return {
     queue: random.chance(0.3),
-    faultiness: calmly ? 0 : random.pick([0, 0.02, 0.1, 0.3]),
-    handOff: random.pick([undefined, false, { max: 2, maxMs: 50 }]),
+    faultiness: calmly ? 0 : random.pick([0, 0.05, 0.2, 0.4]),
+    handOff: random.pick([undefined, false, { max: 2, maxMs: 50 }, { max: 3, maxMs: 5_000 }]),
     clocks,
     steps,
     networkSeed: random.next() * 2 ** 32,
@@ -118,7 +120,9 @@ async function play(seed: number, without: ReadonlySet<number>): Promise<Outcome
   const table = queue ? queueTable(world) : plainTable(world);
   const judge = new Judge(() => world.now);
   const look = (key: string) => judge.look(key, table.holders(key));
-  const network = new Network(world, table, new Random(networkSeed), faultiness, look);
+  const network = new Network(world, table, new Random(networkSeed), faultiness, look, ({ key, owner, token }) => {
+    if (token === undefined && owner.startsWith(givenByUser)) judge.blame(`the owner of a user is undone: ${owner}, of ${key}`);
+  });
   const clients = clocks.map(({ name, rate, offset }) => new Client(world, name, rate, offset));
   const providers = clients.map((clock) =>
     createLockProvider(network.driver(clock), {
@@ -258,8 +262,8 @@ function choose(random: Random, owner: string | undefined): Operation {
       autoRenew: random.chance(0.7),
       waitMs: random.pick([0, 50, 500, 3_000, 10_000]),
       ...(owner === undefined ? {} : { owner }),
-      ...(random.chance(0.2) ? { attemptTimeoutMs: random.between(20, 400) } : {}),
-      ...(random.chance(0.1) ? { maxHoldMs: random.between(50, 2_000) } : {}),
+      ...(random.chance(0.3) ? { attemptTimeoutMs: random.between(20, 600) } : {}),
+      ...(random.chance(0.25) ? { maxHoldMs: random.between(50, 2_000) } : {}),
     },
     holdMs: random.pick([0, 5, 100, 1_500, 4_000]),
     refreshAfterMs: random.chance(0.15) ? random.between(1, 500) : undefined,
