@@ -32,8 +32,8 @@ export class DeadlockDetector {
   readonly #held = new Map<string, Set<Scope>>();
   /** Oldest first, with what it is inside of. */
   readonly #waiting = new Map<Acquisition, Scope | undefined>();
-  /** "key held" → "key taken inside", with where that was; told pairs have no place any more. */
-  readonly #orders = new Map<string, string | undefined>();
+  /** Where a key was first taken inside of another. */
+  readonly #orders = new Map<string, string>();
 
   constructor(events: Events) {
     this.#events = events;
@@ -132,14 +132,9 @@ export class DeadlockDetector {
       if (this.#orders.has(pairOf(key, taken))) continue;
       where ??= DeadlockDetector.where();
       const inverse = this.#orders.get(pairOf(taken, key));
-      if (inverse !== undefined) {
-        this.#orders.set(pairOf(taken, key), undefined);
-        this.#orders.set(pairOf(key, taken), undefined);
-        this.#events.emit("deadlock", { kind: "inversion", keys: [key, taken], where: [where, inverse] });
-      } else {
-        if (this.#orders.size >= rememberedPairs) this.#orders.delete(this.#orders.keys().next().value as string);
-        this.#orders.set(pairOf(key, taken), where);
-      }
+      if (this.#orders.size >= rememberedPairs) this.#orders.delete(this.#orders.keys().next().value as string);
+      this.#orders.set(pairOf(key, taken), where);
+      if (inverse !== undefined) this.#events.emit("deadlock", { kind: "inversion", keys: [key, taken], where: [where, inverse] });
     }
   }
 }
