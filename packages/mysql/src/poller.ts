@@ -5,8 +5,8 @@ import { between, list, now, type Tables } from "./sql.js";
 
 const shortestMs = 5;
 const longestMs = 250;
-/** After how long a wait the intervals are how long: a lock that was held for 80 ms is looked at every 10 ms. */
-const share = 1 / 8;
+/** After how long a wait the intervals are how long: after 200 ms every 10 ms, after 5 s every 250 ms. */
+const share = 1 / 20;
 
 interface Watched {
   readonly wakes: Set<() => void>;

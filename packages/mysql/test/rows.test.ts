@@ -212,6 +212,22 @@ describe("a row that a transaction of the application holds", () => {
   });
 });
 
+describe("a sweep that cannot raise the floor", () => {
+  it("leaves the rows for the next one", async () => {
+    const wish = claim("floor-held");
+    const token = await grant(one, wish);
+    await pool.query(`UPDATE ${table} SET token = ${token + 9_000_000_000n}, expires_at = '1970-01-01' WHERE lock_key = 'floor-held'`);
+    const connection = await pool.getConnection();
+    await connection.query("BEGIN");
+    await connection.query(`SELECT * FROM ${table}_floor LOCK IN SHARE MODE`);
+    expect(await two.sweep(call)).toBe(0);
+    await connection.query("COMMIT");
+    connection.release();
+    expect(await two.sweep(call)).toBeGreaterThan(0);
+    expect(await cell(pool, `SELECT COUNT(*) FROM ${table} WHERE lock_key = 'floor-held'`)).toBe(0);
+  });
+});
+
 describe("many clients at once", () => {
   it("sees no error and no double grant in a storm of 16 clients with overlapping batches of 64 keys", { timeout: 60_000 }, async () => {
     const until = performance.now() + 5_000;

@@ -1,4 +1,4 @@
-/** Servers and clients for the tests: DLOCK_TEST_MYSQL_URL names a real one (the user needs all rights); else MariaDB is started. */
+/** Servers and clients for the tests: DLOCK_TEST_MYSQL_URL names a real one (a scratch one: tables, users and schemas stay behind); else MariaDB is started. */
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
