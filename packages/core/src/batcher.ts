@@ -54,7 +54,13 @@ export class Batcher<C extends Claim, R> {
       receiver.onOutcome(this.#decide(decide, claim), now, now);
       return;
     }
-    const id = laneOf === undefined ? timeoutMs : `${timeoutMs} ${laneOf(claim.key)}`;
+    let id: string | number = timeoutMs;
+    try {
+      if (laneOf !== undefined) id = `${timeoutMs} ${laneOf(claim.key)}`;
+    } catch (error) {
+      receiver.onOutcome(thrown(error, "no"), now, now);
+      return;
+    }
     let lane = this.#lanes.get(id);
     if (lane === undefined) {
       if (this.#lanes.size >= keptLanes) this.#dropIdle();
@@ -68,11 +74,11 @@ export class Batcher<C extends Claim, R> {
     try {
       return checked(decide(claim), this.#options);
     } catch (error) {
-      return unknownFrom(error);
+      return thrown(error);
     }
   }
 
-  /** The usual time of a call, in ms: the moving average of the lane that answered last. */
+  /** The usual time of a call, in ms: the slowest lane's moving average. */
   get usualMs(): number {
     let usual = 0;
     for (const lane of this.#lanes.values()) usual = Math.max(usual, lane.usualMs);
@@ -253,11 +259,11 @@ class Flight<C extends Claim, R> implements Entry {
     try {
       this.#options.send(this.#claims, call).then(
         (outcomes) => this.#deliver(outcomes),
-        (error) => this.#fail(unknownFrom(error)),
+        (error) => this.#fail(thrown(error)),
       );
     } catch (error) {
       // Told later like every other answer: whoever submits is not ready for it yet.
-      queueMicrotask(() => this.#fail(unknownFrom(error)));
+      queueMicrotask(() => this.#fail(thrown(error)));
     }
   }
 
@@ -302,9 +308,9 @@ function checked<R>(outcome: unknown, { isAnswer }: { isAnswer(value: unknown): 
   return isAnswer(outcome) || isDriverError(outcome) ? outcome : malformedAnswer(outcome);
 }
 
-/** A throw means unknown for every claim (R2). */
-function unknownFrom(error: unknown): DriverError {
+/** A throw of a call means unknown for every claim (R2). */
+function thrown(error: unknown, applied: "no" | "unknown" = "unknown"): DriverError {
   const message = error instanceof Error ? error.message : String(error);
   const retryable = isDriverError(error) ? error.retryable : true;
-  return driverError(message, { applied: "unknown", retryable, cause: error });
+  return driverError(message, { applied, retryable, cause: error });
 }

@@ -29,6 +29,7 @@ import {
   type LockAllOptions,
   type LockOptions,
   lockAllOptionNames,
+  longestMs,
   type ProviderOptions,
   resolveLockOptions,
   resolveProviderOptions,
@@ -166,7 +167,7 @@ class Provider implements LockProvider {
     const specOf = ({ key: _, ...mode }: LockAllRequest) =>
       resolveLockOptions({ ...options, ...mode }, base, this.#engine.driver.capabilities);
     const merged = mergeRequests(requests, specOf);
-    const { waitMs = base.waitMs, ...rest } = options;
+    const { waitMs = Math.min(base.waitMs, base.retryForMs), ...rest } = options;
     rest.signal?.throwIfAborted();
     for (const request of merged) {
       const spec = specOf(request);
@@ -176,7 +177,7 @@ class Provider implements LockProvider {
     }
     const taking = new Taking(this.#engine, merged, rest.signal, {
       tryLock: (key, mode) => this.#try(key, { ...rest, ...mode }),
-      lock: (key, mode, waitMs) => this.#lock(key, { ...rest, ...mode, waitMs }),
+      lock: (key, mode, waitMs) => this.#lock(key, { ...rest, ...mode, waitMs: Math.min(waitMs, longestMs) }),
     });
     return new LockAllHandle(await taking.take(waitMs));
   }

@@ -3,6 +3,8 @@ import type { Engine } from "./engine.js";
 
 export class Watch {
   readonly owner: string;
+  readonly #engine: Engine;
+  readonly #key: string;
   #stopped = false;
   #stop: (() => void) | undefined;
 
@@ -11,6 +13,8 @@ export class Watch {
    * @param failed is called when the watch cannot stand; the timers of the waiters go on without it.
    */
   constructor(engine: Engine, key: string, owner: string, wake: () => void, failed: (error: unknown) => void) {
+    this.#engine = engine;
+    this.#key = key;
     this.owner = owner;
     const heard = () => {
       if (!this.#stopped) wake();
@@ -23,11 +27,9 @@ export class Watch {
     }
     standing.then(
       (stop) => {
-        if (this.#stopped) stop();
-        else {
-          this.#stop = stop;
-          wake();
-        }
+        this.#stop = stop;
+        if (this.#stopped) this.stop();
+        else wake();
       },
       (error) => {
         if (!this.#stopped) failed(error);
@@ -37,7 +39,13 @@ export class Watch {
 
   stop(): void {
     this.#stopped = true;
-    this.#stop?.();
+    const stop = this.#stop;
     this.#stop = undefined;
+    try {
+      stop?.();
+    } catch (error) {
+      // It should not throw, but whoever is about to get the lock has nothing to do with it.
+      this.#engine.report(error, "end the watch for the release of", this.#key);
+    }
   }
 }

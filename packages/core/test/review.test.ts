@@ -10,7 +10,7 @@ import {
   ProviderClosedError,
 } from "../src/index.ts";
 import type { LockTable } from "./support/lock-table.ts";
-import { errorOf, scenario, watchPromise } from "./support/scenario.ts";
+import { errorOf, record, scenario, watchPromise } from "./support/scenario.ts";
 import { ScriptedDriver, silent } from "./support/scripted-driver.ts";
 import { VirtualClock } from "./support/virtual-clock.ts";
 
@@ -220,6 +220,28 @@ describe("a retry strategy", () => {
 });
 
 describe("a driver", () => {
+  test("whose laneOf throws fails that call only", async () => {
+    let broken = true;
+    const { clock, locks } = scenario(
+      {},
+      {
+        laneOf: () => {
+          if (broken) throw new Error("no such shard");
+          return "one";
+        },
+      },
+    );
+    const error = await errorOf(clock.until(locks.lock("a", { waitMs: 500 })));
+    expect(error).toMatchObject({ code: "DLOCK_BACKEND", message: expect.stringContaining("no such shard") });
+    expect(locks.stats().waiting).toBe(0);
+    broken = false;
+    const lock = await clock.until(locks.lock("a"));
+    broken = true;
+    await clock.advance(10_000);
+    expect(await errorOf(clock.until(lock.unlock()))).toMatchObject({ code: "DLOCK_BACKEND" });
+    await clock.until(locks.close());
+  });
+
   test("whose watch resolves to nothing is borne, when the wait is over by then too", async () => {
     const { clock, driver, locks } = scenario({}, { watch: true });
     const letGo = driver.table.occupy("a");
@@ -233,6 +255,24 @@ describe("a driver", () => {
     await clock.advance(1_000);
     letGo();
     expect(await clock.until(locks.tryLock("a"))).toBeDefined();
+  });
+
+  test("whose watch throws when it is ended costs no lock", async () => {
+    const { clock, driver, locks } = scenario({}, { watch: true });
+    const errors = record(locks, "error");
+    const letGo = driver.table.occupy("a");
+    driver.watchReplies.push((stand) => {
+      stand();
+      return Promise.resolve(() => {
+        throw new Error("cannot stop");
+      });
+    });
+    const waiting = watchPromise(locks.lock("a"));
+    await clock.advance(100);
+    letGo();
+    await clock.advance(3_000);
+    expect(waiting.state).toBe("resolved");
+    expect(errors).toHaveLength(1);
   });
 
   test("that says `not applied` to a release, and then finds nothing, has freed nothing", async () => {
@@ -273,6 +313,15 @@ describe("lockAll", () => {
     expect(driver.table.holders("a")).toEqual([]);
     expect(driver.table.watched).toBe(0);
     expect(clock.pending).toBe(0);
+  });
+
+  test("waits for as long as the provider's retries take", async () => {
+    const { clock, driver, locks } = scenario({ retryCount: 3, retryDelayMs: 1_000 });
+    driver.table.occupy("b", 60_000);
+    const error = await errorOf(clock.until(locks.lockAll(["a", "b"])));
+    expect(error).toMatchObject({ code: "DLOCK_TIMEOUT", key: "b" });
+    expect(clock.now()).toBeLessThanOrEqual(4_000);
+    expect(driver.table.size).toBe(1);
   });
 
   test("tells the signal of a dropped handle of a loss", async () => {
