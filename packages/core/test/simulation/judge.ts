@@ -142,8 +142,9 @@ export class Judge {
       this.blame(`${hold.client} was granted ${key} (${hold.mode}) while ${excluding.client} believes to hold it (${excluding.mode})`);
     // A limit concerns those granted before; the news of a later grant may travel faster.
     const earlier = new Set(others.filter((other) => other.lock.token < hold.lock.token).map((other) => other.holder));
-    // An owner that has the lease already is granted it again, whatever limit it names now.
-    const again = this.#known.has(`${key} ${hold.holder} ${hold.lock.token}`);
+    // An owner that has the lease already (one the user gave may have it from a call whose reply was lost) is granted it again, whatever limit it
+    // names now (R4).
+    const again = hold.holder.startsWith("user-") || this.#known.has(`${key} ${hold.holder} ${hold.lock.token}`);
     if (hold.limit !== undefined && earlier.size >= hold.limit && !again)
       this.blame(`${hold.client} is holder ${earlier.size + 1} of ${key}, limit ${hold.limit}`);
   }
