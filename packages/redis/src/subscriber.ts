@@ -1,5 +1,5 @@
-/** Hears of releases: one connection for a server, whatever the number of keys, and nothing subscribed when nobody waits. */
-import type { Clock } from "@dlock/core";
+/** Hears of releases: one connection for a server, whatever the number of keys, and nothing subscribed for long when nobody waits. */
+import type { Clock, Timer } from "@dlock/core";
 import type { Redis } from "ioredis";
 import { unanswered } from "./errors.js";
 import { Readiness } from "./readiness.js";
@@ -8,12 +8,26 @@ import { cut } from "./wire.js";
 /** How long a subscription may take. A connection that does not confirm one is given up. */
 const patienceMs = 5_000;
 
+/** A key that was just waited for is often waited for again; and whoever stops has got the lock, and must not wait for a request to be written. */
+const lingerMs = 100;
+
+/** A connection that has been silent for so long is asked whether it still lives by the next who waits. */
+const doubtMs = 1_000;
+
+interface Channel {
+  readonly waiting: Set<() => void>;
+  /** Whether the server has confirmed the subscription, on the connection there is now. */
+  standing: boolean;
+}
+
 export class Subscriber {
   readonly #redis: Redis;
   readonly #sharded: boolean;
   readonly #clock: Clock;
   readonly #readiness: Readiness;
-  readonly #channels = new Map<string, Set<() => void>>();
+  readonly #channels = new Map<string, Channel>();
+  #heardAt = 0;
+  #tidying: Timer | undefined;
   #closed = false;
 
   /**
@@ -28,63 +42,90 @@ export class Subscriber {
     this.#readiness = new Readiness(redis, true, clock);
     // The fallback timers of the waiters do the work while it is away, and "ready" tells when it is back.
     redis.on("error", () => {});
-    redis.on(sharded ? "smessage" : "message", (channel: string) => this.#wake(channel));
+    redis.on(sharded ? "smessage" : "message", (channel: string) => this.#heard(channel));
     redis.on("ready", () => void this.#resubscribe());
+    redis.on("close", () => this.#doubtAll());
     // What ioredis makes of a slot that left this server. It does not say which, so every channel is asked for again.
-    redis.on("moved", () => displaced([...this.#channels.keys()], false));
+    redis.on("moved", () => {
+      this.#doubtAll();
+      displaced([...this.#channels.keys()], false);
+    });
     redis.on("end", () => {
       if (!this.#closed) displaced([...this.#channels.keys()], true);
     });
   }
 
-  /** Resolves when the server has confirmed it. */
-  async add(channel: string, wake: () => void): Promise<void> {
-    const waiting = this.#channels.get(channel);
-    if (waiting === undefined) this.#channels.set(channel, new Set([wake]));
-    else waiting.add(wake);
+  /** Resolves when the subscription stands. */
+  async add(name: string, wake: () => void): Promise<void> {
+    let channel = this.#channels.get(name);
+    if (channel === undefined) {
+      channel = { waiting: new Set(), standing: false };
+      this.#channels.set(name, channel);
+    }
+    channel.waiting.add(wake);
+    if (channel.standing) {
+      // Without an answer the connection is cut, and everyone is woken when the next one stands.
+      if (this.#clock.now() - this.#heardAt > doubtMs) this.#subscribe([name]).catch(() => {});
+      return;
+    }
     if (!this.#readiness.now) await this.#readiness.wait(patienceMs);
-    // Asked for again even if somebody waits for it already: the answer is the proof that it stands.
-    await this.#within(this.#call("subscribe", [channel]));
+    await this.#subscribe([name]);
   }
 
-  remove(channel: string, wake: () => void): void {
-    const waiting = this.#channels.get(channel);
-    if (!waiting?.delete(wake) || waiting.size > 0) return;
-    this.#channels.delete(channel);
-    // When it fails the connection is gone, and the subscription with it.
-    if (this.#redis.status === "ready") this.#call("unsubscribe", [channel]).catch(() => {});
+  remove(name: string, wake: () => void): void {
+    if (!this.#channels.get(name)?.waiting.delete(wake) || this.#tidying !== undefined) return;
+    this.#tidying = this.#clock.setTimer(() => this.#tidy(), lingerMs, false);
   }
 
   close(): void {
     this.#closed = true;
+    this.#tidying?.cancel();
     this.#readiness.close();
     this.#channels.clear();
     this.#redis.disconnect();
     cut(this.#redis);
   }
 
-  #wake(channel: string): void {
-    for (const wake of [...(this.#channels.get(channel) ?? [])]) wake();
+  #heard(name: string): void {
+    this.#heardAt = this.#clock.now();
+    for (const wake of [...(this.#channels.get(name)?.waiting ?? [])]) wake();
+  }
+
+  #doubtAll(): void {
+    for (const channel of this.#channels.values()) channel.standing = false;
+  }
+
+  #tidy(): void {
+    this.#tidying = undefined;
+    const idle = [...this.#channels].filter(([, { waiting }]) => waiting.size === 0).map(([name]) => name);
+    for (const name of idle) this.#channels.delete(name);
+    if (idle.length === 0 || this.#redis.status !== "ready") return;
+    // Should it fail, the connection is gone, and the subscriptions with it.
+    if (!this.#sharded) this.#redis.unsubscribe(...idle).catch(() => {});
+    else for (const name of idle) this.#redis.sunsubscribe(name).catch(() => {});
   }
 
   /** After a reconnect: whatever was published meanwhile is gone for ever, so everyone looks for himself. */
   async #resubscribe(): Promise<void> {
-    const channels = [...this.#channels.keys()];
-    if (channels.length === 0) return;
+    const names = [...this.#channels].filter(([, { waiting }]) => waiting.size > 0).map(([name]) => name);
+    if (names.length === 0) return;
     try {
-      await this.#within(
-        this.#sharded ? Promise.all(channels.map((channel) => this.#call("subscribe", [channel]))) : this.#call("subscribe", channels),
-      );
-      for (const channel of channels) this.#wake(channel);
+      await this.#subscribe(names);
+      for (const name of names) this.#heard(name);
     } catch {
       // Not confirmed: another connection, and with it another try. The waiters' own timers go on meanwhile.
       cut(this.#redis);
     }
   }
 
-  #call(verb: "subscribe" | "unsubscribe", channels: string[]): Promise<unknown> {
-    if (verb === "subscribe") return this.#sharded ? this.#redis.ssubscribe(...channels) : this.#redis.subscribe(...channels);
-    return this.#sharded ? this.#redis.sunsubscribe(...channels) : this.#redis.unsubscribe(...channels);
+  async #subscribe(names: readonly string[]): Promise<void> {
+    // A sharded channel is asked for alone: each of them may have moved.
+    await this.#within(this.#sharded ? Promise.all(names.map((name) => this.#redis.ssubscribe(name))) : this.#redis.subscribe(...names));
+    this.#heardAt = this.#clock.now();
+    for (const name of names) {
+      const channel = this.#channels.get(name);
+      if (channel !== undefined) channel.standing = true;
+    }
   }
 
   #within<T>(asked: Promise<T>): Promise<T> {
