@@ -280,6 +280,9 @@ each(left, function(i)
   if kind == 'x' then return {'x', value, redis.call('PTTL', key)} end
   if kind ~= 's' then return 0 end
   local all = redis.call('HGETALL', key)
+  for at = 2, #all, 2 do
+    if #all[at] < 32 or string.find(string.sub(all[at], 1, 32), '%D') then error('FOREIGN') end
+  end
   table.insert(all, 1, 's')
   return all
 end)

@@ -294,6 +294,31 @@ describe("a server with something else under a name", () => {
     expect(await admin.exists(...records)).toBe(2);
   });
 
+  it("is left out of a list, and said of an inspected key", async () => {
+    const { admin, open } = await serve();
+    const driver = open();
+    for (const key of ["hash", "set", "text"]) await grant(driver, key);
+    for (const name of await admin.keys("lock:*")) {
+      if (!/\}(hash|set|text)$/.test(name)) continue;
+      await admin.del(name);
+      if (name.endsWith("hash")) await admin.hset(name, "field", "value");
+      else if (name.endsWith("set")) await admin.sadd(name, "member");
+      else await admin.set(name, "");
+    }
+    await grant(driver, "ours");
+    const found: string[] = [];
+    for await (const record of driver.list({})) found.push(record.key);
+    expect(found).toEqual(["ours"]);
+    for (const key of ["hash", "set", "text"]) await expect(driver.inspect(key, call)).rejects.toThrow(/not a dlock record/);
+    for (const mode of ["exclusive", "shared"] as const) {
+      const outcomes = await driver.acquire(
+        ["hash", "set", "text"].map((key) => exclusive(key, "me", { mode, limit: 1 })),
+        call,
+      );
+      for (const outcome of outcomes) expectError(outcome, { applied: "no", retryable: false, says: /not a dlock record/ });
+    }
+  });
+
   it("refuses a client that spreads keys differently, before it locks anything", async () => {
     const { admin, open } = await serve();
     await admin.set("lock:{dlock}protocol", "dlock 1 groups=64 hash=other");
