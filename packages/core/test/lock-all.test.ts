@@ -11,7 +11,7 @@ import {
   type ProviderOptions,
 } from "../src/index.ts";
 import { errorOf, record, scenario, watchPromise } from "./support/scenario.ts";
-import { answering, failing, type ScriptedOptions, silent } from "./support/scripted-driver.ts";
+import { answering, failing, type ScriptedOptions, silent, slow } from "./support/scripted-driver.ts";
 import type { VirtualClock } from "./support/virtual-clock.ts";
 
 const away = driverError("the server is away", { applied: "no", retryable: true });
@@ -109,6 +109,7 @@ describe("the requests", () => {
     ["another limit, with an exclusive one in between", [reader(2), "a", reader(3)], RangeError, /limits 2 and 3/],
     ["a limit without shared, even beside a good request", ["a", { key: "a", limit: 2 }], TypeError, /limit needs mode: "shared"/],
     ["an unknown mode", ["a", { key: "a", mode: "update" }], TypeError, /mode must be/],
+    ["a limit out of range, even beside an exclusive one", ["a", reader(0)], RangeError, /limit must be/],
     ["an unknown property", [{ key: "a", ttlMs: 5 }], TypeError, /unknown option "ttlMs"/],
     ["no key at all", [], TypeError, /at least one key/],
     ["a single string", "a", TypeError, /array/],
@@ -180,6 +181,8 @@ describe("while a key is held by another", () => {
   test("waitMs is for all keys together, and the error names the one in the way, its holder and the whole wait", async () => {
     for (const [inTheWay, waitMs] of [
       ["b", 20],
+      ["b", 200],
+      ["c", 200],
       ["b", 5_000],
       ["c", 5_000],
     ] as const) {
@@ -194,6 +197,30 @@ describe("while a key is held by another", () => {
       await clock.advance(1_000);
       expect(driver.table.keys()).toEqual([inTheWay]);
     }
+  });
+
+  test("an abort ends the wait at once", async () => {
+    const { clock, driver, locks } = scenario();
+    driver.table.occupy("b");
+    const controller = new AbortController();
+    const work = errorOf(locks.lockAll(["a", "b"], { waitMs: 60_000, signal: controller.signal }));
+    await clock.advance(160); // The next look is due at 310 ms.
+    controller.abort("enough");
+    await clock.settle();
+    expect(await work).toBe("enough");
+    expect(clock.now()).toBe(160);
+  });
+
+  test("a notification during an attempt is not missed", async () => {
+    const { clock, driver, locks } = scenario({}, { watch: true });
+    const free = driver.table.occupy("b");
+    const work = watchPromise(locks.lockAll(["a", "b"], { waitMs: 60_000 }));
+    await clock.advance(1);
+    driver.next("acquire", slow(0, 5));
+    await clock.advance(20); // Looked at again at 20 ms; the refusal is on its way back.
+    free();
+    await clock.advance(8);
+    expect(work.state).toBe("resolved");
   });
 
   test("with waitMs: 0 it asks once and throws LockNotAcquiredError", async () => {
@@ -319,14 +346,18 @@ describe("among others", () => {
     };
   }
 
-  test("single-key traffic that never leaves the key free cannot starve it", async () => {
-    for (const driverOptions of [{ watch: true }, { watch: false }]) {
-      const { clock, driver, locks, another } = scenario({ waitMs: 60_000 }, driverOptions);
+  // Without notifications a single lock can miss each free moment between the turns of another process, too.
+  test.each([
+    ["of this process", false],
+    ["of this process and another", true],
+  ])("single-key traffic %s that never leaves a key free cannot starve it", async (_, watch) => {
+    for (let round = 0; round < 5; round++) {
+      const { clock, driver, locks, another } = scenario({ waitMs: 60_000 }, { watch });
       let over = false;
       const traffic = async (provider: LockProvider, key: string) => {
         while (!over) await provider.withLock(key, () => clock.sleep(7));
       };
-      const busy = [locks, another().locks].flatMap((provider) =>
+      const busy = (watch ? [locks, another().locks] : [locks]).flatMap((provider) =>
         ["a", "b", "c"].flatMap((key) => [traffic(provider, key), traffic(provider, key)]),
       );
       const all = await clock.until(locks.lockAll(["c", "a", "b"], { waitMs: 30_000 }));
