@@ -234,7 +234,6 @@ export class Lease implements Entry {
   letGo(handle: LockHandle, now: number, resolve: (held: boolean) => void, reject: (error: unknown) => void): void {
     const { engine } = this;
     const heldMs = now - handle.acquiredAt;
-    engine.stats.active--;
     engine.stats.unlockCount++;
     engine.stats.holdMs.add(heldMs);
     const told = engine.events.has("released") ? { ...this.describe(), heldMs } : undefined;
@@ -267,9 +266,9 @@ export class Lease implements Entry {
     this.#end();
   }
 
-  /** The newest hold, for callers who know only the owner. */
-  get newestHandle(): LockHandle | undefined {
-    return this.#liveHandles().at(-1);
+  /** The newest hold, for callers who know only the owner: made anew when they have dropped the handle. */
+  get newestHandle(): LockHandle {
+    return this.#liveHandles().at(-1) ?? this.handle(this.grantedAt);
   }
 
   /** The owner that people see: the present holder. */
@@ -321,9 +320,13 @@ export class Lease implements Entry {
 
   /** Takes a handle off the lease; returns whether others are left. */
   #drop(handle: LockHandle): boolean {
-    if (this.#handles.length > 1) this.#handles = this.#liveHandles().filter((other) => other !== handle);
-    else this.#handles.length = 0;
+    this.#keepOnly(this.#handles.length > 1 ? this.#liveHandles().filter((other) => other !== handle) : []);
     return this.#handles.length > 0;
+  }
+
+  #keepOnly(handles: (LockHandle | WeakRef<LockHandle>)[]): void {
+    this.engine.stats.active -= this.#handles.length - handles.length;
+    this.#handles = handles;
   }
 
   /** Somebody listens to the handle: from now on it is kept, since whoever listens is to be told of a loss and may have nothing else of it. */
@@ -336,7 +339,7 @@ export class Lease implements Entry {
     if (this.spec.owner !== undefined) return false;
     const handles = this.#liveHandles();
     if (handles.length === 0) return true;
-    this.#handles = handles.map((handle) => (handle.isObserved ? handle : new WeakRef(handle)));
+    this.#keepOnly(handles.map((handle) => (handle.isObserved ? handle : new WeakRef(handle))));
     return false;
   }
 

@@ -282,8 +282,8 @@ class Provider implements LockProvider {
     this.#open(key);
     checkKey(key);
     checkOwner(owner);
-    const handle = this.#localLease(key, owner)?.newestHandle;
-    if (handle !== undefined) return handle.unlock();
+    const lease = this.#localLease(key, owner);
+    if (lease !== undefined) return lease.newestHandle.unlock();
     const token = await this.#tokenOf(key, owner);
     if (token === undefined) return false;
     const { releases, spec, clock } = this.#engine;

@@ -385,3 +385,29 @@ describe("singleflight()", () => {
     expect(calls).toBe(0);
   });
 });
+
+describe("a handle that is dropped while others of its lease are held", () => {
+  test("is not counted as active when the last of them is unlocked", async () => {
+    const { clock, driver, locks } = scenario({ ttlMs: 3_000 });
+    const body = async () => {
+      await locks.lock("a", { reentrant: true });
+      await clock.sleep(1_500);
+      collectGarbage();
+    };
+    await clock.until(locks.withLock("a", body));
+    expect(driver.table.size).toBe(0);
+    expect(locks.stats().active).toBe(0);
+  });
+});
+
+describe("provider.unlock()", () => {
+  test("frees a lock of which only the owner's name was kept", async () => {
+    const { clock, driver, locks } = scenario({ ttlMs: 3_000 });
+    const owner = await clock.until(locks.lock("a").then((lock) => lock.owner));
+    await clock.advance(1_500);
+    collectGarbage();
+    expect(await clock.until(locks.unlock("a", owner))).toBe(true);
+    expect(driver.table.size).toBe(0);
+    expect(locks.stats()).toMatchObject({ active: 0, lost: 0, unlockCount: 1 });
+  });
+});
