@@ -22,10 +22,10 @@ describe("held-long", () => {
   test("is not told of a lock that is released in time, and counts anew for each holder the lease is handed to", async () => {
     const { clock, driver, locks } = scenario({ heldLongMs: 5_000, waitMs: 60_000, handOff: { max: 10, maxMs: 60_000 } });
     const told = record(locks, "held-long");
-    const holder = (ms: number) => locks.withLock("a", () => clock.sleep(ms));
-    await clock.until(Promise.all([holder(4_000), holder(4_000), holder(6_000), holder(100)]));
+    const holder = (ms: number) => locks.withLock("a", ({ owner }) => clock.sleep(ms).then(() => owner));
+    const owners = await clock.until(Promise.all([holder(4_000), holder(4_000), holder(6_000), holder(100)]));
     expect(driver.of("acquire")).toHaveLength(1);
-    expect(told).toMatchObject([{ key: "a", heldMs: 5_000 }]);
+    expect(told).toMatchObject([{ key: "a", owner: owners[2], heldMs: 5_000 }]);
   });
 
   test("is told although the lock is not renewed, and goes to the log too", async () => {
