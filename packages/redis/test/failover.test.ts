@@ -1,5 +1,5 @@
 // Servers that are killed or frozen while their locks are held: what takes over is found without the user's help.
-import type { LockDriver } from "@dlock/core";
+import { createLockProvider, type LockDriver } from "@dlock/core";
 import { type RedisCluster, type RedisSentinel, startRedisCluster, startRedisSentinel } from "@dlock-tooling/services";
 import { Cluster, Redis } from "ioredis";
 import { afterEach, describe, expect, it } from "vitest";
@@ -56,6 +56,34 @@ describe("under Sentinel", () => {
   );
 });
 
+it("a lock that the failover lost is told to its holder, and whoever gets it next has a greater token", async () => {
+  const servers = await startRedisSentinel();
+  closing.push(() => servers.stop());
+  const url = `${servers.sentinels[0]?.url}?sentinel=${servers.name}&node=127.0.0.1:${servers.sentinels[1]?.port}`;
+  const [first, second] = [createLockProvider(redisDriver({ url })), createLockProvider(redisDriver({ url }))];
+  closing.push(
+    () => first.close(),
+    () => second.close(),
+  );
+  await (await second.lock("warm-up")).unlock();
+  // What is granted from now on does not reach the replica: it is frozen, and the master has hung up.
+  servers.servers[1].pause();
+  const admin = new Redis(servers.servers[0].url);
+  await admin.call("CLIENT", "KILL", "TYPE", "replica");
+  admin.disconnect();
+  const lost = await first.lock("a", { ttlMs: 60_000 });
+  const told = new Promise<unknown>((resolve) => lost.signal.addEventListener("abort", () => resolve(lost.signal.reason)));
+  const waiting = second.lock("a", { ttlMs: 60_000, waitMs: 30_000 });
+  await servers.servers[0].kill();
+  servers.servers[1].resume();
+  const next = await waiting;
+  expect(next.token > lost.token).toBe(true);
+  await lost.refresh().catch(() => {});
+  expect(await told).toMatchObject({ code: "DLOCK_LOST" });
+  expect(next.isHeld).toBe(true);
+  await next.unlock();
+}, 60_000);
+
 describe("on a Cluster", () => {
   async function start(): Promise<RedisCluster> {
     const servers = await startRedisCluster();
@@ -108,6 +136,22 @@ describe("on a Cluster", () => {
     },
     60_000,
   );
+
+  it("providers go on with the locks of other shards while one master is frozen", async () => {
+    const servers = await start();
+    const nodes = servers.nodes.slice(1).map(({ port }) => `&node=127.0.0.1:${port}`);
+    const provider = createLockProvider(redisDriver({ url: `${servers.nodes[0]?.url}?cluster=true${nodes.join("")}` }), { ttlMs: 60_000 });
+    closing.push(() => provider.close());
+    for (const key of keys.values()) await (await provider.lock(key)).unlock();
+    servers.nodes[0]?.pause();
+    const stuck = [...keys].filter(([slot]) => slot < 5_461).map(([, key]) => provider.lock(key, { waitMs: 30_000 }));
+    const others = [...keys].filter(([slot]) => slot >= 5_461).map(([, key]) => key);
+    const began = performance.now();
+    await Promise.all(others.map(async (key) => (await provider.lock(key)).unlock()));
+    // The frozen ones have not been answered yet: their failover alone takes a second.
+    expect(performance.now() - began).toBeLessThan(1_000);
+    for (const lock of await Promise.all(stuck)) expect(await lock.unlock()).toBe(true);
+  }, 60_000);
 
   it("locks are renewed and released while their slot moves, and none is lost", async () => {
     const servers = await start();
