@@ -7,8 +7,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { generateExecutions, toJsonLines } from "../src/generate.ts";
 import { demo, leftIn, twiceIn } from "./support/run.ts";
 
-/** A run takes a few seconds; this is for machines that have much else to do. */
-const timeout = 90_000;
+/** A run takes a few seconds. The demo gives up one that is stuck after two minutes, and says what it saw: worth waiting for. */
+const timeout = 150_000;
 /** Enough that all workers are busy when the accidents happen. */
 const executions = generateExecutions(40);
 
