@@ -3,12 +3,27 @@
  * on shared machines; what ran a moment ago on the same one does not.
  */
 
-/** One way to do the work. `round` does it once and resolves to a figure: units a second, or a latency in ms. */
+/** What one round says: the figure that is compared, and further ones by name, such as `"p99 ms"`. */
+export interface Round {
+  readonly figure: number;
+  readonly besides?: Readonly<Record<string, number>>;
+}
+
+/** One way to do the work. `round` does it once. */
 export interface Contestant {
   readonly name: string;
-  round(): Promise<number>;
+  /** How it is set up, for the reader to judge whether that is fair. */
+  readonly settings?: string;
+  round(): Promise<number | Round>;
   close?(): Promise<void> | void;
 }
+
+/** What somebody must reach: in the figure, or in one of those besides it; as a ratio to the floor, a difference to it, or as it is. */
+export type Target = {
+  readonly name: string;
+  readonly of?: string;
+  readonly as?: "ratio" | "difference" | "value";
+} & ({ readonly atLeast: number } | { readonly atMost: number });
 
 export interface Contest {
   readonly title: string;
@@ -16,69 +31,144 @@ export interface Contest {
   readonly unit: string;
   /** Whether a larger figure is better (throughput) or a smaller one (latency). */
   readonly better: "more" | "less";
-  /** The first is the floor that the others are compared with. */
+  /** The first is the floor that the others are compared with, unless `against` says otherwise. */
   readonly contestants: readonly Contestant[];
-  /** What one of them must reach, as a ratio to the floor. */
-  readonly target?: { readonly name: string; readonly ratio: number };
+  /** Instead of the first: whoever of the others than this one did best in a round. */
+  readonly against?: { readonly bestBut: string };
+  readonly targets?: readonly Target[];
+  /** Those who cannot do this work, and why. */
+  readonly absent?: Readonly<Record<string, string>>;
+}
+
+export interface Judgement {
+  readonly of: string;
+  readonly as: "ratio" | "difference" | "value";
+  readonly atLeast?: number;
+  readonly atMost?: number;
+  readonly measured: number;
+  readonly reached: boolean;
 }
 
 export interface Row {
   readonly title: string;
   readonly unit: string;
+  readonly better: "more" | "less";
   readonly name: string;
+  readonly settings: string | undefined;
   readonly median: number;
   /** To the floor of the same round: the median of the rounds, the lowest and the highest. */
   readonly ratio: number;
   readonly lowest: number;
   readonly highest: number;
-  /** Undefined where nothing was aimed at. */
-  readonly target: number | undefined;
-  readonly reached: boolean | undefined;
+  /** The medians of what was measured besides. */
+  readonly besides: Readonly<Record<string, number>>;
+  readonly judgements: readonly Judgement[];
   /** Every round's figure. */
   readonly rounds: readonly number[];
+  /** Why there are no figures. */
+  readonly absent?: string;
 }
 
 /** Runs `rounds` rounds after one to warm up. The order turns, so that nobody always follows the same neighbour. */
 export async function hold(contest: Contest, rounds: number): Promise<Row[]> {
   const { contestants } = contest;
-  const figures = contestants.map((): number[] => []);
+  const results = contestants.map((): Round[] => []);
   try {
     for (let round = -1; round < rounds; round++) {
       for (let turn = 0; turn < contestants.length; turn++) {
         const index = (turn + Math.max(round, 0)) % contestants.length;
         globalThis.gc?.();
-        const figure = await (contestants[index] as Contestant).round();
-        if (round >= 0) (figures[index] as number[]).push(figure);
+        const said = await (contestants[index] as Contestant).round();
+        if (round >= 0) (results[index] as Round[]).push(typeof said === "number" ? { figure: said } : said);
       }
     }
   } finally {
     for (const contestant of contestants) await contestant.close?.();
   }
-  return contestants.map(({ name }, index) => judge(contest, name, figures[index] as number[], figures[0] as number[]));
+  const absent = Object.entries(contest.absent ?? {}).map(([name, why]) => absentee(contest, name, why));
+  return [...contestants.map((contestant, index) => judge(contest, contestant, results, index)), ...absent];
 }
 
-function judge({ title, unit, better, target }: Contest, name: string, rounds: number[], floor: number[]): Row {
+/** One figure of one contestant, round for round. */
+type Series = readonly number[];
+
+function judge(contest: Contest, { name, settings }: Contestant, results: readonly Round[][], index: number): Row {
+  const { title, unit, better, targets = [] } = contest;
+  const rounds = (results[index] as Round[]).map(({ figure }) => figure);
+  const floor = floorOf(contest, results);
   const ratios = rounds.map((figure, round) => figure / (floor[round] as number));
-  const ratio = median(ratios);
-  const aim = target?.name === name ? target.ratio : undefined;
+  const names = Object.keys(results[index]?.[0]?.besides ?? {});
   return {
     title,
     unit,
+    better,
     name,
+    settings,
     median: median(rounds),
-    ratio,
+    ratio: median(ratios),
     lowest: Math.min(...ratios),
     highest: Math.max(...ratios),
-    target: aim,
-    reached: aim === undefined ? undefined : better === "more" ? ratio >= aim : ratio <= aim,
+    besides: Object.fromEntries(names.map((each) => [each, median(besides(results, index, each))])),
+    judgements: targets
+      .filter((target) => target.name === name)
+      .map((target) => {
+        const { of } = target;
+        return of === undefined
+          ? judgement(target, unit, rounds, floor)
+          : judgement(target, of, besides(results, index, of), target.as === "value" ? [] : besides(results, 0, of));
+      }),
     rounds,
   };
 }
 
+function besides(results: readonly Round[][], index: number, name: string): Series {
+  return (results[index] as Round[]).map((round) => {
+    const figure = round.besides?.[name];
+    if (figure === undefined) throw new Error(`nobody measured ${JSON.stringify(name)}`);
+    return figure;
+  });
+}
+
+function floorOf({ contestants, against, better }: Contest, results: readonly Round[][]): Series {
+  if (against === undefined) return (results[0] as Round[]).map(({ figure }) => figure);
+  const others = results.filter((_, index) => contestants[index]?.name !== against.bestBut);
+  return (results[0] as Round[]).map((_, round) => {
+    const figures = others.map((rounds) => (rounds[round] as Round).figure);
+    return better === "more" ? Math.max(...figures) : Math.min(...figures);
+  });
+}
+
+function judgement(target: Target, of: string, rounds: Series, floor: Series): Judgement {
+  const { as = "ratio" } = target;
+  const measured = median(
+    rounds.map((figure, round) => {
+      if (as === "value") return figure;
+      return as === "ratio" ? figure / (floor[round] as number) : figure - (floor[round] as number);
+    }),
+  );
+  return "atLeast" in target
+    ? { of, as, atLeast: target.atLeast, measured, reached: measured >= target.atLeast }
+    : { of, as, atMost: target.atMost, measured, reached: measured <= target.atMost };
+}
+
+function absentee({ title, unit, better }: Contest, name: string, why: string): Row {
+  const none = Number.NaN;
+  const empty = { settings: undefined, median: none, ratio: none, lowest: none, highest: none, besides: {}, judgements: [], rounds: [] };
+  return { title, unit, better, name, ...empty, absent: why };
+}
+
 export function median(values: readonly number[]): number {
+  return quantile(values, 0.5);
+}
+
+/** @param share 0 to 1; between two values the mean of both for the median, the higher one elsewhere. */
+export function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((one, other) => one - other);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? (sorted[middle] as number) : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
+  if (share === 0.5 && sorted.length % 2 === 0) {
+    const middle = sorted.length >> 1;
+    return ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
+  }
+  return sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)] as number;
 }
 
 /** Units a second of `work`, which does `units` of them. */
@@ -95,4 +185,22 @@ export async function together(tasks: number, units: number, run: (unit: number)
     while (next < units) await run(next++);
   };
   await Promise.all(Array.from({ length: tasks }, worker));
+}
+
+/** The throughput of `together`, with the latency of a unit and the CPU time that this process spent on it. */
+export async function timed(tasks: number, units: number, run: (unit: number) => Promise<unknown>): Promise<Round> {
+  const latencies: number[] = [];
+  const cpu = process.cpuUsage();
+  const start = performance.now();
+  await together(tasks, units, async (unit) => {
+    const from = performance.now();
+    await run(unit);
+    latencies.push(performance.now() - from);
+  });
+  const elapsedMs = performance.now() - start;
+  const { user, system } = process.cpuUsage(cpu);
+  return {
+    figure: (units / elapsedMs) * 1_000,
+    besides: { "p50 ms": quantile(latencies, 0.5), "p99 ms": quantile(latencies, 0.99), "client CPU µs": (user + system) / units },
+  };
 }

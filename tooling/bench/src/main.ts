@@ -1,35 +1,72 @@
-/** `npm run bench [-- SUITE…] [--quick] [--json FILE]`: runs the suites, prints the table, keeps the raw figures if asked to. */
-import { writeFileSync } from "node:fs";
-import { cpus } from "node:os";
+/**
+ * `npm run bench [-- SUITE…] [--quick] [--json FILE] [--write-docs]`: runs the suites, prints the table, keeps the raw figures or writes the
+ * document if asked to. `npm run bench -- compare A.json B.json`: what changed between two runs.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { type Contest, hold, type Row } from "./contest.js";
-import { table } from "./report.js";
-import { importContests } from "./suites/import.js";
-import { memoryContests } from "./suites/memory.js";
-import { sqliteContests } from "./suites/sqlite.js";
+import { documentOf, type Setting, settingOf } from "./document.js";
+import { comparison, table, targets } from "./report.js";
 
 /** @param scale below 1 for a quick look: less work in a round. */
 type Suite = (scale: number) => AsyncIterable<Contest> | Iterable<Contest>;
 
-const suites: Readonly<Record<string, Suite>> = { memory: memoryContests, sqlite: sqliteContests, import: importContests };
+/** Loaded when it is its turn: one suite's clients are no business of another's. */
+const suites: Readonly<Record<string, () => Promise<Suite>>> = {
+  memory: async () => (await import("./suites/memory.js")).memoryContests,
+  sqlite: async () => (await import("./suites/sqlite.js")).sqliteContests,
+  redis: async () => (await import("./suites/redis.js")).redisContests,
+  mysql: async () => (await import("./suites/mysql.js")).mysqlContests,
+  etcd: async () => (await import("./suites/etcd.js")).etcdContests,
+  import: async () => (await import("./suites/import.js")).importContests,
+};
+
+const document = fileURLToPath(new URL("../../../docs/benchmarks.md", import.meta.url));
+
+interface Run {
+  readonly setting: Setting;
+  readonly rows: readonly Row[];
+}
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { quick: { type: "boolean", default: false }, json: { type: "string" } },
+  options: {
+    quick: { type: "boolean", default: false },
+    json: { type: "string" },
+    "write-docs": { type: "boolean", default: false },
+  },
 });
-const unknown = positionals.filter((name) => suites[name] === undefined);
-if (unknown.length > 0) {
-  console.error(`unknown suite ${unknown.join(", ")}; there are ${Object.keys(suites).join(", ")}`);
-  process.exit(64);
+if (positionals[0] === "compare") compare(positionals.slice(1));
+else await run();
+
+async function run(): Promise<void> {
+  const unknown = positionals.filter((name) => suites[name] === undefined);
+  if (unknown.length > 0)
+    fail(`unknown suite ${unknown.join(", ")}; there are ${Object.keys(suites).join(", ")}, and compare A.json B.json`);
+  const { quick } = values;
+  const rows: Row[] = [];
+  for (const name of positionals.length > 0 ? positionals : Object.keys(suites)) {
+    const suite = await (suites[name] as () => Promise<Suite>)();
+    for await (const contest of suite(quick ? 0.1 : 1)) {
+      process.stderr.write(`${name}: ${contest.title}\n`);
+      rows.push(...(await hold(contest, quick ? 3 : 7)));
+    }
+  }
+  const setting = settingOf(quick);
+  console.log(`Node ${setting.node}, ${setting.machine}, ${setting.date}\n`);
+  console.log(`${table(rows)}\n\n${targets(rows)}`);
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ setting, rows } satisfies Run, undefined, 2)}\n`);
+  if (values["write-docs"]) writeFileSync(document, documentOf(setting, rows));
 }
 
-const rows: Row[] = [];
-for (const name of positionals.length > 0 ? positionals : Object.keys(suites)) {
-  for await (const contest of (suites[name] as Suite)(values.quick ? 0.1 : 1)) {
-    process.stderr.write(`${name}: ${contest.title}\n`);
-    rows.push(...(await hold(contest, values.quick ? 3 : 7)));
-  }
+function compare(files: readonly string[]): void {
+  if (files.length !== 2) fail("compare takes two files that --json has written");
+  const [before, after] = files.map((file) => JSON.parse(readFileSync(file, "utf8")) as Run);
+  console.log(comparison((before as Run).rows, (after as Run).rows));
 }
-console.log(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? "unknown"}, ${new Date().toISOString().slice(0, 10)}\n`);
-console.log(table(rows));
-if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(rows, undefined, 2)}\n`);
+
+function fail(why: string): never {
+  console.error(why);
+  process.exit(64);
+}

@@ -1,20 +1,82 @@
-/** Rows as people read them. */
-import type { Row } from "./contest.js";
+/** Rows as people read them, and what changed between two runs. */
+import type { Judgement, Row } from "./contest.js";
 
+/** Every row with its figures. */
 export function table(rows: readonly Row[]): string {
-  const header = ["work", "who", "median", "ratio to the floor", "min – max", "target"];
-  const lines = rows.map((row, index) => [
-    index > 0 && rows[index - 1]?.title === row.title ? "" : row.title,
-    row.name,
-    `${figure(row.median)} ${row.unit}`,
-    row.ratio.toFixed(2),
-    `${row.lowest.toFixed(2)} – ${row.highest.toFixed(2)}`,
-    row.target === undefined ? "" : `${row.target} ${row.reached === true ? "reached" : "missed"}`,
-  ]);
+  const header = ["work", "who", "median", "ratio", "min – max", "besides", "target"];
+  const lines = rows.map((row, index) => {
+    const title = index > 0 && rows[index - 1]?.title === row.title ? "" : row.title;
+    if (row.absent !== undefined) return [title, row.name, "", "", "", row.absent, ""];
+    return [
+      title,
+      row.name,
+      `${figure(row.median)} ${row.unit}`,
+      row.ratio.toFixed(2),
+      `${row.lowest.toFixed(2)} – ${row.highest.toFixed(2)}`,
+      Object.entries(row.besides)
+        .map(([name, value]) => `${name} ${figure(value)}`)
+        .join(", "),
+      row.judgements.map((each) => `${aim(each)} ${each.reached ? "reached" : "missed"}`).join("; "),
+    ];
+  });
+  return markdown(header, lines);
+}
+
+/** Only what was aimed at, and whether it was reached. */
+export function targets(rows: readonly Row[]): string {
+  const lines = rows.flatMap(({ title, unit, judgements }) =>
+    judgements.map((each) => [
+      title,
+      each.of === unit ? "" : each.of,
+      aim(each),
+      `${each.as === "difference" && each.measured >= 0 ? "+" : ""}${figure(each.measured)}`,
+      each.reached ? "reached" : "**missed**",
+    ]),
+  );
+  return markdown(["work", "of", "aim", "measured", ""], lines);
+}
+
+/** How everybody was set up. */
+export function settings(rows: readonly Row[]): string {
+  const said = new Map<string, string>();
+  for (const row of rows) if (row.settings !== undefined) said.set(`${row.title.split(",")[0]}: ${row.name}: ${row.settings}`, "");
+  return markdown(
+    ["suite", "who", "settings"],
+    [...said.keys()].map((line) => line.split(": ")).map(([suite = "", name = "", ...rest]) => [suite, name, rest.join(": ")]),
+  );
+}
+
+/** What the second run did to the first one's ratios to the floor: the figures themselves depend on the day. */
+export function comparison(before: readonly Row[], after: readonly Row[]): string {
+  const lines = after.flatMap((row) => {
+    const old = before.find(({ title, name }) => title === row.title && name === row.name);
+    if (old === undefined || row.absent !== undefined || old.absent !== undefined || isFloor(row)) return [];
+    const change = row.ratio / old.ratio - 1;
+    // Rounds of one run differ as well: only what left their range is called a change.
+    const sure = row.lowest > old.highest || row.highest < old.lowest;
+    const gain = row.better === "more" ? change : -change;
+    const verdict = sure ? (gain > 0 ? "better" : "worse") : "within the spread";
+    return [
+      [row.title, row.name, old.ratio.toFixed(2), row.ratio.toFixed(2), `${change >= 0 ? "+" : ""}${(change * 100).toFixed(0)} %`, verdict],
+    ];
+  });
+  return markdown(["work", "who", "ratio before", "after", "change", ""], lines);
+}
+
+function isFloor({ lowest, highest }: Row): boolean {
+  return lowest === 1 && highest === 1;
+}
+
+function aim({ as, atLeast, atMost }: Judgement): string {
+  const bound = atLeast === undefined ? `at most ${as === "difference" ? "+" : ""}${atMost}` : `at least ${atLeast}`;
+  return as === "ratio" ? `${bound} × the floor` : bound;
+}
+
+function markdown(header: readonly string[], lines: readonly (readonly string[])[]): string {
   return [header, header.map(() => "---"), ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
 
 function figure(value: number): string {
-  if (value >= 1_000) return Math.round(value).toLocaleString("en-US");
-  return value.toPrecision(3);
+  if (Math.abs(value) >= 1_000) return Math.round(value).toLocaleString("en-US");
+  return Number(value.toPrecision(3)).toString();
 }

@@ -1,18 +1,19 @@
 import { expect, test } from "vitest";
 import { type Contest, hold, median, together } from "../src/contest.ts";
-import { table } from "../src/report.ts";
+import { jain } from "../src/processes.ts";
+import { comparison, table } from "../src/report.ts";
 
-function contest(better: "more" | "less", figures: Record<string, number[]>, target: Contest["target"]): Contest {
+function contest(better: "more" | "less", figures: Record<string, number[]>, targets: Contest["targets"] = []): Contest {
   const contestants = Object.entries(figures).map(([name, values]) => {
     // The first figure is the warm-up's.
     const left = [999, ...values];
     return { name, round: async () => left.shift() as number };
   });
-  return { title: "work", unit: "cycles/s", better, contestants, ...(target === undefined ? {} : { target }) };
+  return { title: "work", unit: "cycles/s", better, contestants, targets };
 }
 
 test("a ratio is taken within each round, and the warm-up does not count", async () => {
-  const rows = await hold(contest("more", { floor: [10, 20, 40], dlock: [20, 40, 120] }, undefined), 3);
+  const rows = await hold(contest("more", { floor: [10, 20, 40], dlock: [20, 40, 120] }), 3);
   expect(rows.map(({ name, ratio, lowest, highest }) => [name, ratio, lowest, highest])).toEqual([
     ["floor", 1, 1, 1],
     ["dlock", 2, 2, 3],
@@ -20,11 +21,54 @@ test("a ratio is taken within each round, and the warm-up does not count", async
 });
 
 test("a target is reached from above for throughput and from below for latency", async () => {
-  const faster = await hold(contest("more", { floor: [10], dlock: [20] }, { name: "dlock", ratio: 2.5 }), 1);
-  expect(faster[1]?.reached).toBe(false);
-  const slower = await hold(contest("less", { floor: [10], dlock: [1] }, { name: "dlock", ratio: 0.1 }), 1);
-  expect(slower[1]?.reached).toBe(true);
-  expect(table(slower)).toContain("0.1 reached");
+  const faster = await hold(contest("more", { floor: [10], dlock: [20] }, [{ name: "dlock", atLeast: 2.5 }]), 1);
+  expect(faster[1]?.judgements[0]?.reached).toBe(false);
+  const slower = await hold(contest("less", { floor: [10], dlock: [1] }, [{ name: "dlock", atMost: 0.1 }]), 1);
+  expect(slower[1]?.judgements[0]?.reached).toBe(true);
+  expect(table(slower)).toContain("at most 0.1 × the floor reached");
+});
+
+test("a target may be a difference to the floor, or a value measured besides", async () => {
+  const contestants = [
+    { name: "floor", round: async () => ({ figure: 30, besides: { commands: 2 } }) },
+    { name: "dlock", round: async () => ({ figure: 37, besides: { commands: 0.1 } }) },
+  ];
+  const targets: Contest["targets"] = [
+    { name: "dlock", as: "difference", atMost: 8 },
+    { name: "dlock", of: "commands", as: "value", atMost: 0.2 },
+    { name: "dlock", of: "commands", atMost: 0.01 },
+  ];
+  const [, row] = await hold({ title: "work", unit: "ms", better: "less", contestants, targets }, 3);
+  expect(row?.judgements.map(({ measured, reached }) => [measured, reached])).toEqual([
+    [7, true],
+    [0.1, true],
+    [0.05, false],
+  ]);
+});
+
+test("the floor may be whoever of the others did best in a round, and who cannot take part is named with the reason", async () => {
+  const work = contest("more", { dlock: [40, 40], slow: [1, 10], fast: [4, 5] });
+  const rows = await hold({ ...work, against: { bestBut: "dlock" }, absent: { third: "does not wait" } }, 2);
+  expect(rows.map(({ name, ratio }) => [name, ratio])).toEqual([
+    ["dlock", 7],
+    ["slow", 0.625],
+    ["fast", 0.75],
+    ["third", Number.NaN],
+  ]);
+  expect(table(rows)).toContain("| third |  |  |  | does not wait |");
+});
+
+test("two runs are compared by their ratios, and only what left the spread of the rounds is called a change", async () => {
+  const before = await hold(contest("more", { floor: [10, 10], dlock: [20, 22], peer: [5, 15] }), 2);
+  const after = await hold(contest("more", { floor: [20, 20], dlock: [80, 84], peer: [12, 28] }), 2);
+  const [, , dlock, peer] = comparison(before, after).split("\n");
+  expect(dlock).toBe("| work | dlock | 2.10 | 4.10 | +95 % | better |");
+  expect(peer).toContain("within the spread");
+});
+
+test("a share is fair when everybody got the same", () => {
+  expect(jain([5, 5, 5, 5])).toBe(1);
+  expect(jain([4, 0, 0, 0])).toBe(0.25);
 });
 
 test("contestants are closed even when a round fails", async () => {

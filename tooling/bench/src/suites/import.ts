@@ -18,6 +18,7 @@ export function* importContests(scale: number): Iterable<Contest> {
       },
       { name: "node, an empty module", round: async () => start(["--input-type=module", "-e", "0"], starts) },
     ],
+    targets: [{ name: "node, importing @dlock/core", as: "difference", atMost: 8 }],
   };
 }
 

@@ -1,0 +1,82 @@
+/** Keeping 10,000 locks alive: what one renewal of all of them costs. */
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
+import { createLockProvider, type LockDriver, type LockProvider } from "@dlock/core";
+import { redisDriver } from "@dlock/redis";
+import { Redis } from "ioredis";
+import { type Contest, type Contestant, type Round, together } from "./contest.js";
+import { dlock, type Meter } from "./locker.js";
+
+/** Short, so that a round need not wait long for its renewal. */
+const ttlMs = 6_000;
+
+/**
+ * Holds `count` locks; a round lasts until each was renewed once more.
+ *
+ * @param meter what the server counts; told for a whole renewal.
+ */
+export async function renewal(driver: LockDriver, count: number, settings: string, meter?: Meter): Promise<Contestant> {
+  const locks = createLockProvider(driver, { ttlMs, waitMs: 120_000 });
+  const handles: unknown[] = [];
+  await together(256, count, async (unit) => handles.push(await locks.lock(`held ${unit}`)));
+  await renewedTo(locks, count);
+  return {
+    name: dlock,
+    settings,
+    async round() {
+      const goal = locks.stats().refreshCount + count;
+      const before = await meter?.read();
+      const round = await loopWatched(() => renewedTo(locks, goal));
+      if (locks.stats().lost > 0 || locks.stats().active !== count) throw new Error("locks were lost while they were renewed");
+      if (meter === undefined || before === undefined) return round;
+      return { ...round, besides: { ...round.besides, [meter.name]: (await meter.read()) - before } };
+    },
+    async close() {
+      handles.length = 0;
+      await locks.close();
+    },
+  };
+}
+
+async function renewedTo(locks: LockProvider, count: number): Promise<void> {
+  while (locks.stats().refreshCount < count) await sleep(5);
+}
+
+/** The CPU that this process spends on `work`, in ms, and the longest time that the event loop could do nothing else meanwhile. */
+async function loopWatched(work: () => Promise<unknown>): Promise<Round> {
+  const resolution = 1;
+  const delays = monitorEventLoopDelay({ resolution });
+  const cpu = process.cpuUsage();
+  delays.enable();
+  await work();
+  delays.disable();
+  const { user, system } = process.cpuUsage(cpu);
+  return { figure: (user + system) / 1_000, besides: { "longest stall ms": Math.max(delays.max / 1e6 - resolution, 0) } };
+}
+
+export async function renewalOnRedis(url: string, count: number): Promise<Contest> {
+  return {
+    title: `redis, ${count.toLocaleString("en-US")} held locks renewed once`,
+    unit: "ms of client CPU",
+    better: "less",
+    contestants: [await oneCommandEach(url, count), await renewal(redisDriver({ url }), count, `ttlMs ${ttlMs}`)],
+    targets: [
+      { name: dlock, atMost: 0.25 },
+      { name: dlock, of: "longest stall ms", as: "value", atMost: 10 },
+    ],
+  };
+}
+
+async function oneCommandEach(url: string, count: number): Promise<Contestant> {
+  const client = new Redis(url);
+  const script = 'if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("pexpire", KEYS[1], ARGV[2]) else return 0 end';
+  const sha = (await client.script("LOAD", script)) as string;
+  const keys = Array.from({ length: count }, (_, index) => `one by one ${index}`);
+  await Promise.all(keys.map((key) => client.set(key, "mine", "PX", 600_000)));
+  return {
+    name: "one EVALSHA each, sent at once",
+    settings: "ioredis, compare and PEXPIRE",
+    round: () => loopWatched(() => Promise.all(keys.map((key) => client.evalsha(sha, 1, key, "mine", 600_000)))),
+    close: () => client.disconnect(),
+  };
+}

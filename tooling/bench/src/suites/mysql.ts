@@ -1,0 +1,107 @@
+/** Locks in MariaDB, against a row put and deleted by hand, GET_LOCK and Verrou. */
+
+import { setTimeout as sleep } from "node:timers/promises";
+import { createLockProvider } from "@dlock/core";
+import { mysqlDriver } from "@dlock/mysql";
+import { startMysql } from "@dlock-tooling/services";
+import mysql, { type Connection, type RowDataPacket } from "mysql2/promise";
+import type { Contest, Contestant } from "../contest.js";
+import { contestant, dlock, type Meter } from "../locker.js";
+import { dlockOnMysql, mysqlPeers, rowByHand } from "../lockers/mysql.js";
+import { handOver } from "../processes.js";
+import { renewal } from "../renewal.js";
+
+export async function* mysqlContests(scale: number): AsyncIterable<Contest> {
+  const server = await startMysql();
+  const { url } = server;
+  const admin = await mysql.createConnection(url);
+  const meter = { name: "statements a section", read: () => statements(admin) };
+  try {
+    for (const [tasks, ratio] of [
+      [1, 0.75],
+      [64, 2.5],
+      [256, 3],
+    ] as const) {
+      const units = Math.ceil((tasks === 1 ? 1_000 : 5_000) * scale);
+      const keyOf = (unit: number) => `key ${unit}`;
+      yield {
+        title: `mysql, distinct keys, ${tasks} at once`,
+        unit: "cycles/s",
+        better: "more",
+        contestants: await Promise.all(
+          [rowByHand, dlockOnMysql, ...mysqlPeers].map((recipe) => contestant(recipe, url, { tasks, units, keyOf, meter })),
+        ),
+        targets: [{ name: dlock, atLeast: ratio }],
+      };
+    }
+    yield {
+      title: "mysql, one key, 16 waiters in one process",
+      unit: "sections/s",
+      better: "more",
+      contestants: [
+        await contestant(rowByHand, url, { tasks: 1, units: Math.ceil(1_000 * scale), keyOf: (unit) => `alone ${unit}`, meter }),
+        await contestant(dlockOnMysql, url, { tasks: 16, units: Math.ceil(15_000 * scale), meter }),
+        ...(await Promise.all(mysqlPeers.map((peer) => contestant(peer, url, { tasks: 16, units: Math.ceil(500 * scale), meter })))),
+      ].map((each, index) => (index === 0 ? { ...each, name: `${each.name}, distinct keys, 1 at once` } : each)),
+      targets: [{ name: dlock, atLeast: 10 }],
+    };
+    yield {
+      title: "mysql, hand-over between two processes, p50",
+      unit: "ms",
+      better: "less",
+      contestants: await Promise.all([...mysqlPeers, dlockOnMysql].map((recipe) => handOver("mysql", recipe, url, 60 * scale))),
+      targets: [{ name: dlock, as: "value", atMost: 15 }],
+    };
+    const held = Math.ceil(10_000 * Math.max(scale, 0.2));
+    const all = { name: "statements", read: () => statements(admin) };
+    yield {
+      title: `mysql, ${held.toLocaleString("en-US")} held locks renewed once`,
+      unit: "ms of client CPU",
+      better: "less",
+      contestants: [await renewal(mysqlDriver({ url }), held, "ttlMs 6000", all)],
+      targets: [{ name: dlock, of: "statements", as: "value", atMost: 20 }],
+    };
+    yield {
+      title: "mysql, 1,000 waiters on 1,000 keys held elsewhere",
+      unit: "statements/s",
+      better: "less",
+      contestants: [await waiters(url, 1_000, 3_000 * scale, all)],
+      targets: [{ name: dlock, as: "value", atMost: 200 }],
+    };
+  } finally {
+    await admin.end();
+    await server.stop();
+  }
+}
+
+/** Statements that clients have sent so far; the reading itself is one, and one only. */
+async function statements(admin: Connection): Promise<number> {
+  const [rows] = await admin.query<RowDataPacket[]>("SHOW GLOBAL STATUS LIKE 'Questions'");
+  return Number(rows[0]?.Value);
+}
+
+/** How many statements it takes that so many tasks wait, each for a key of its own that another provider holds. */
+async function waiters(url: string, count: number, forMs: number, meter: Meter): Promise<Contestant> {
+  const holder = createLockProvider(mysqlDriver({ url }), { ttlMs: 600_000 });
+  const waiting = createLockProvider(mysqlDriver({ url }), { waitMs: 1_000_000 });
+  const keys = Array.from({ length: count }, (_, index) => `waited for ${index}`);
+  const held = await Promise.all(keys.map((key) => holder.lock(key)));
+  const waits = keys.map((key) => waiting.lock(key).catch(() => undefined));
+  // The first attempts, and the watches they lead to, are no waiting yet.
+  await sleep(2_000);
+  return {
+    name: dlock,
+    settings: "one provider holds all, another one waits",
+    async round() {
+      const before = await meter.read();
+      const start = performance.now();
+      await sleep(forMs);
+      return ((await meter.read()) - before - 1) / ((performance.now() - start) / 1_000);
+    },
+    async close() {
+      await waiting.close();
+      await Promise.all([...waits, ...held.map((lock) => lock.unlock())]);
+      await holder.close();
+    },
+  };
+}

@@ -1,0 +1,178 @@
+/** Locks in Redis, against two commands by hand and the peers. */
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { startProxy } from "@dlock-tooling/faults";
+import { startRedis } from "@dlock-tooling/services";
+import { Redis } from "ioredis";
+import { type Contest, type Contestant, median } from "../contest.js";
+import { contestant, dlock, drainer, oneMs, type Recipe, sectionsAlone } from "../locker.js";
+import { dlockOnRedis, floorByHand, redisPeers, semaphores } from "../lockers/redis.js";
+import { crowd, handOver, start, stop } from "../processes.js";
+import { readersAndWriter } from "../readers.js";
+import { renewalOnRedis } from "../renewal.js";
+
+const best = { bestBut: dlock };
+const commands = "commands a section";
+
+export async function* redisContests(scale: number): AsyncIterable<Contest> {
+  const server = await startRedis();
+  const { url } = server;
+  const admin = new Redis(url);
+  const meter = ({ sends = [] }: Recipe) => ({ name: commands, read: () => calls(admin, sends) });
+  const all = [floorByHand, dlockOnRedis, ...redisPeers];
+  const polled = [dlockOnRedis, ...redisPeers];
+  try {
+    for (const [tasks, ratio] of [
+      [1, 0.95],
+      [16, 1.25],
+      [256, 3],
+    ] as const) {
+      const units = Math.ceil((tasks === 1 ? 3_000 : 12_000) * scale);
+      yield {
+        title: `redis, distinct keys, ${tasks} at once`,
+        unit: "cycles/s",
+        better: "more",
+        contestants: await each(all, (recipe) =>
+          contestant(recipe, url, { tasks, units, keyOf: (unit) => `key ${unit}`, meter: meter(recipe) }),
+        ),
+        targets: [{ name: dlock, atLeast: ratio }, ...(tasks === 256 ? [{ name: dlock, of: "client CPU µs", atMost: 0.25 }] : [])],
+      };
+    }
+    yield {
+      title: "redis, one key, 16 waiters in one process",
+      unit: "sections/s",
+      better: "more",
+      against: best,
+      contestants: await Promise.all([
+        contestant(dlockOnRedis, url, { tasks: 16, units: Math.ceil(30_000 * scale), meter: meter(dlockOnRedis) }),
+        ...redisPeers.map((peer) => contestant(peer, url, { tasks: 16, units: Math.ceil(1_000 * scale), meter: meter(peer) })),
+      ]),
+      targets: [
+        { name: dlock, atLeast: 20 },
+        { name: dlock, of: commands, as: "value", atMost: 0.2 },
+      ],
+      absent: { [floorByHand.name]: "does not wait" },
+    };
+    for (const count of [2, 4]) {
+      yield {
+        title: `redis, one key, ${count} processes × 16 waiters`,
+        unit: "sections/s",
+        better: "more",
+        against: best,
+        contestants: await each(polled, (recipe) =>
+          crowd("redis", recipe, url, { count, waiters: 16, forMs: 2_000 * scale, meter: meter(recipe) }),
+        ),
+        ...(count === 4
+          ? {
+              targets: [
+                { name: dlock, atLeast: 8 },
+                { name: dlock, of: "fairness (Jain)", as: "value", atLeast: 0.9 },
+                { name: dlock, of: "longest wait ms", as: "value", atMost: 150 },
+              ],
+            }
+          : {}),
+        absent: { [floorByHand.name]: "does not wait" },
+      };
+    }
+    yield {
+      title: "redis, hand-over between two processes, p50",
+      unit: "ms",
+      better: "less",
+      contestants: [
+        await publishLatency(url, 200 * scale),
+        ...(await each(polled, (recipe) => handOver("redis", recipe, url, 100 * scale))),
+      ],
+      targets: [{ name: dlock, atMost: 2 }],
+    };
+    yield {
+      title: "redis, drain of 64 waiters with sections of 1 ms",
+      unit: "ms",
+      better: "less",
+      contestants: [sectionsAlone(64), ...(await each(polled, (recipe) => drainer(recipe, url, 64)))],
+      targets: [{ name: dlock, atMost: 1.15 }],
+    };
+    yield await renewalOnRedis(url, Math.ceil(10_000 * Math.max(scale, 0.2)));
+    yield {
+      title: "redis, semaphore of 8 with 32 waiters, sections of 1 ms",
+      unit: "sections/s",
+      better: "more",
+      contestants: await each(semaphores(8), (recipe) =>
+        contestant(recipe, url, {
+          tasks: 32,
+          units: Math.ceil(2_000 * scale),
+          keyOf: () => "semaphore",
+          section: oneMs,
+          meter: meter(recipe),
+        }),
+      ),
+      absent: Object.fromEntries(
+        redisPeers.filter(({ name }) => !name.startsWith("redis-semaphore")).map(({ name }) => [name, "has no semaphore"]),
+      ),
+    };
+    yield await readersAndWriter(url, 500 * scale);
+    const proxy = await startProxy(server);
+    proxy.delay(50);
+    try {
+      const far = proxy.through(url);
+      yield {
+        title: "redis, 100 ms away, distinct keys, 16 at once",
+        unit: "cycles/s",
+        better: "more",
+        contestants: await each(all, (recipe) =>
+          contestant(recipe, far, { tasks: 16, units: Math.ceil(160 * scale), keyOf: (unit) => `far ${unit}` }),
+        ),
+      };
+      yield {
+        title: "redis, 100 ms away, one key, 16 waiters in one process",
+        unit: "sections/s",
+        better: "more",
+        against: best,
+        contestants: await Promise.all([
+          contestant(dlockOnRedis, far, { tasks: 16, units: Math.ceil(640 * scale) }),
+          ...redisPeers.map((peer) => contestant(peer, far, { tasks: 16, units: 16 })),
+        ]),
+      };
+    } finally {
+      await proxy.close();
+    }
+  } finally {
+    admin.disconnect();
+    await server.stop();
+  }
+}
+
+function each(recipes: readonly Recipe[], make: (recipe: Recipe) => Promise<Contestant>): Promise<Contestant[]> {
+  return Promise.all(recipes.map(make));
+}
+
+/** How often these commands ran so far. INFO commandstats counts what scripts call too, hence the names of those that a client sends itself. */
+async function calls(admin: Redis, names: readonly string[]): Promise<number> {
+  const stats = await admin.info("commandstats");
+  return names.reduce((sum, name) => sum + Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(stats)?.[1] ?? 0), 0);
+}
+
+/** How long a message takes from a publisher to another process: no hand-over that the server tells of can be faster. */
+async function publishLatency(url: string, count: number): Promise<Contestant> {
+  const publisher = new Redis(url);
+  const [echo] = await start(1, "echo-worker.js", [url]);
+  if (echo === undefined) throw new Error("no process was started");
+  return {
+    name: "PUBLISH to message",
+    async round() {
+      const latencies: number[] = [];
+      for (let i = 0; i < Math.max(count, 10); i++) {
+        const arrival = once(echo, "message") as Promise<[number]>;
+        const sentAt = Number(process.hrtime.bigint()) / 1e6;
+        await publisher.publish("bench", "1");
+        const [arrivedAt] = await arrival;
+        latencies.push(arrivedAt - sentAt);
+        await sleep(3);
+      }
+      return median(latencies);
+    },
+    async close() {
+      publisher.disconnect();
+      await stop([echo]);
+    },
+  };
+}
