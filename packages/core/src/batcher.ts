@@ -4,7 +4,7 @@
  */
 import type { Clock } from "./clock.js";
 import type { Call, Claim, DriverError, Outcome } from "./driver.js";
-import { driverError, isDriverError, malformedAnswer } from "./errors.js";
+import { driverError, isDriverError, malformedAnswer, messageOf } from "./errors.js";
 import type { Entry, Schedule } from "./schedule.js";
 
 /** Who is told what became of a claim. Told exactly once, at the latest when the attempt's time is over. */
@@ -310,7 +310,6 @@ function checked<R>(outcome: unknown, { isAnswer }: { isAnswer(value: unknown): 
 
 /** A throw of a call means unknown for every claim (R2). */
 function thrown(error: unknown, applied: "no" | "unknown" = "unknown"): DriverError {
-  const message = error instanceof Error ? error.message : String(error);
   const retryable = isDriverError(error) ? error.retryable : true;
-  return driverError(message, { applied, retryable, cause: error });
+  return driverError(messageOf(error), { applied, retryable, cause: error });
 }

@@ -2,6 +2,7 @@
 import { Batcher } from "./batcher.js";
 import { type Clock, systemClock } from "./clock.js";
 import type { AcquireClaim, AcquireResult, ExtendClaim, Holder, LockDriver, ReleaseClaim } from "./driver.js";
+import { messageOf } from "./errors.js";
 import { Events } from "./events.js";
 import { FailureRateMeter } from "./failure-rate.js";
 import { Gates } from "./gate.js";
@@ -44,7 +45,7 @@ export function createEngine(driver: LockDriver, spec: ProviderSpec, instanceId:
     engine.events.emit("error", { error, doing, key });
   };
   const events = new Events((error, doing) => {
-    if (logger === undefined) process.emitWarning(error instanceof Error ? error : String(error));
+    if (logger === undefined) process.emitWarning(error instanceof Error ? error : messageOf(error));
     else logger.error({ component: "dlock", err: error }, `could not ${doing}`);
   });
   const { immediate } = driver;

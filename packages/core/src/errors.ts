@@ -1,4 +1,5 @@
 /** Every error dlock throws, each with a stable `code`. A wrong argument is a plain `TypeError` or `RangeError` instead (see options.ts). */
+import { inspect } from "node:util";
 import type { DriverError, Holder } from "./driver.js";
 
 export type LockErrorCode =
@@ -95,7 +96,7 @@ export class LockBackendError extends LockError {
   readonly retryable: boolean;
 
   constructor(backend: string, doing: string, cause: unknown, key?: string) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = messageOf(cause);
     super("DLOCK_BACKEND", `${backend} could not ${doing}${key === undefined ? "" : ` the lock ${show(key)}`}: ${why}`, { key, cause });
     this.retryable = isDriverError(cause) ? cause.retryable : false;
   }
@@ -142,6 +143,12 @@ export function malformedAnswer(answer: unknown): DriverError {
 /** Tells a {@link DriverError} from a verdict. */
 export function isDriverError(value: unknown): value is DriverError {
   return value instanceof Error && (value as Partial<DriverError>).dlockDriverError === true;
+}
+
+/** What was thrown, in words: anything can be thrown, also what has no string. */
+export function messageOf(error: unknown): string {
+  if (error instanceof Error) return error.message;
+  return typeof error === "string" ? error : inspect(error);
 }
 
 /** A key as it appears in messages: quoted, so that blanks and control characters show. */

@@ -159,13 +159,15 @@ export class Gate implements Entry {
   }
 
   /**
-   * A refused contender wants to wait. False when it is back at the head of the queue instead, because another one is there to find out
-   * when the key is free.
+   * A refused contender wants to wait. False when it is back in the queue instead, at its old place, because one that came before it is
+   * there to find out when the key is free.
    */
   mayWait(acquisition: Acquisition): boolean {
-    if (this.#contending.length > 1) {
+    if (this.#contending[0] !== acquisition) {
       this.#take(acquisition);
-      this.#insert(acquisition, undefined, this.#first);
+      let next = this.#first;
+      while (next !== undefined && next.startedAt < acquisition.startedAt) next = next.next;
+      this.#insert(acquisition, next === undefined ? this.#last : next.previous, next);
       acquisition.queued();
       return false;
     }

@@ -1,4 +1,5 @@
 /** The shape of a logger: pino's, so that pino itself fits, and so does a few lines around anything else. */
+import { messageOf } from "./errors.js";
 
 /** The fields of a line, named as people search for them (`component`, `lock_key`, `owner`, `token`, …); tokens are decimal strings. */
 export type LogFields = Record<string, unknown>;
@@ -21,7 +22,7 @@ export function guarded(logger: Logger): Logger {
     try {
       logger[level](fields, message);
     } catch (error) {
-      process.emitWarning(error instanceof Error ? error : String(error));
+      process.emitWarning(error instanceof Error ? error : messageOf(error));
     }
   };
   return { debug: guard("debug"), info: guard("info"), warn: guard("warn"), error: guard("error") };

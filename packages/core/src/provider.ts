@@ -413,6 +413,8 @@ class Provider implements LockProvider {
   /** Only one that asks once (`waitMs: 0`) can be refused. */
   #acquire(key: string, spec: AcquireSpec): Promise<LockHandle | Refused> {
     return new Promise((resolve, reject) => {
+      // Once more: a listener of a deadlock foreseen may have aborted it.
+      spec.signal?.throwIfAborted();
       const acquisition = new Acquisition(this.#engine, key, spec, resolve, reject);
       this.#detector?.waits(acquisition);
       this.#engine.gates.enter(acquisition);

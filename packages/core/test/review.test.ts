@@ -11,7 +11,7 @@ import {
 } from "../src/index.ts";
 import type { LockTable } from "./support/lock-table.ts";
 import { errorOf, record, scenario, watchPromise } from "./support/scenario.ts";
-import { ScriptedDriver, silent } from "./support/scripted-driver.ts";
+import { failing, ScriptedDriver, silent, slow } from "./support/scripted-driver.ts";
 import { VirtualClock } from "./support/virtual-clock.ts";
 
 /** A provider whose driver decides at once. */
@@ -173,6 +173,32 @@ describe("a listener that calls back", () => {
   });
 });
 
+test("a listener of a foreseen deadlock aborts the wait that would be part of it", async () => {
+  const { clock, locks } = scenario({ detectDeadlocks: true });
+  const aborter = new AbortController();
+  locks.on("deadlock", () => aborter.abort(new Error("enough")));
+  await clock.until(locks.withLock("a", () => locks.withLock("b", () => {})));
+  const inverse = locks.withLock("b", () => locks.withLock("a", { signal: aborter.signal }, () => "ran"));
+  expect(await errorOf(clock.until(inverse))).toMatchObject({ message: "enough" });
+});
+
+test("waiters who asked the server together and were refused get their turn in the order they came", async () => {
+  const { clock, driver, locks } = scenario({ waitMs: 60_000 });
+  const others = [0, 1, 2].map((each) => driver.table.occupy("a", 3_600_000, `other ${each}`, "shared"));
+  driver.always("acquire", slow(5, 5));
+  const order: number[] = [];
+  for (const each of [0, 1, 2, 3]) {
+    void locks.lock("a", { mode: "shared", limit: 4 }).then(() => order.push(each));
+    await clock.advance(1);
+  }
+  for (const letGo of [() => true, ...others]) {
+    letGo();
+    await clock.advance(2_000);
+  }
+  expect(order).toEqual([0, 1, 2, 3]);
+  await clock.until(locks.close());
+});
+
 describe("a retry strategy", () => {
   test("that aborts its own wait leaves nothing behind", async () => {
     const { clock, driver, locks } = scenario();
@@ -220,6 +246,15 @@ describe("a retry strategy", () => {
 });
 
 describe("a driver", () => {
+  test("that throws what is no error and has no string fails that call only", async () => {
+    const { clock, driver, locks } = scenario();
+    driver.next("acquire", failing(Object.create(null)));
+    driver.next("ping", failing(Object.create(null)));
+    expect(await errorOf(clock.until(locks.tryLock("a")))).toMatchObject({ code: "DLOCK_BACKEND" });
+    expect(await errorOf(clock.until(locks.ping()))).toMatchObject({ code: "DLOCK_BACKEND" });
+    expect(await clock.until(locks.tryLock("a"))).toBeDefined();
+  });
+
   test("whose laneOf throws fails that call only", async () => {
     let broken = true;
     const { clock, locks } = scenario(
