@@ -25,6 +25,15 @@ const driver = {
 };
 
 const locks = createLockProvider(driver);
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+/** Says when it begins and when it is done. */
+const slow = {
+  async close() {
+    say("slow begins");
+    await pause(100);
+    say("slow ends");
+  },
+};
 const hanging = { close: () => new Promise(() => {}) };
 const failing = {
   close() {
@@ -36,18 +45,19 @@ if (scene === "other") {
   process.once("SIGTERM", async () => {
     say("other begins");
     // Longer than ours: the process is theirs to end.
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await pause(300);
     say("other ends");
     process.exit(7);
   });
 }
 if (scene === "hanging") closeOnExit(hanging, { timeoutMs: 200 });
+else if (scene === "slow") closeOnExit(slow);
 else if (scene === "failing") closeOnExit(failing);
 else if (scene === "signals") closeOnExit(locks, { signals: ["SIGHUP"] });
 else {
   const stop = closeOnExit(locks);
   if (scene === "stopped") stop();
-  if (scene === "two") closeOnExit(createLockProvider({ ...driver, close: async () => say("close other") }));
+  if (scene === "two") closeOnExit(slow);
 }
 
 for (const key of ["a", "b", "c"]) await locks.lock(key);
