@@ -39,7 +39,10 @@ export interface LockOptions {
   retryDelayMs?: number;
   /** Effect: ends the wait; the call rejects with `signal.reason`. It has no effect once the lock is held. */
   signal?: AbortSignal;
-  /** Effect: `exclusive` (mutex, write lock) or `shared` (read lock; with `limit` a semaphore). @default "exclusive" */
+  /**
+   * Effect: `exclusive` (mutex, write lock) or `shared` (read lock; with `limit` a semaphore). A shared lock without a limit, taken inside of
+   * a `withLock` that holds the key shared already, takes part in that hold, as with `reentrant`. @default "exclusive"
+   */
   mode?: "exclusive" | "shared";
   /** Effect: at most so many shared holders, this one counted. Range: 1 to 1,000,000; only with `mode: "shared"`. @default no limit */
   limit?: number;

@@ -55,7 +55,8 @@ export interface LockProvider extends AsyncDisposable {
    * Waits for the lock.
    *
    * @throws LockTimeoutError when `waitMs` or the retry strategy ended first; LockNotAcquiredError instead with `waitMs: 0`; the reason of
-   * `signal` when it aborts; InvalidLockKeyError, TypeError or RangeError for bad input.
+   * `signal` when it aborts; DeadlockError when it would wait for what this very context holds, or (with `detectDeadlocks`) in a circle;
+   * InvalidLockKeyError, TypeError or RangeError for bad input.
    */
   lock(key: string, options?: LockOptions): Promise<Lock>;
   /**
