@@ -74,6 +74,11 @@ export function isSchemaFault(error: unknown): boolean {
   return errno(error) === noSuchTable || errno(error) === unknownColumn;
 }
 
+/** Of mysql2's own errors. */
+export function isMissingTable(error: MysqlError): boolean {
+  return error.errno === noSuchTable;
+}
+
 /** Whether the server keeps too many prepared statements already, or does not prepare this kind. */
 export function cannotPrepare(error: unknown): boolean {
   return errno(error) === 1461 || errno(error) === 1295;
