@@ -1,8 +1,5 @@
 /** Servers and clients for the tests: DLOCK_TEST_MYSQL_URL names a real one (a scratch one: tables, users and schemas stay behind); else MariaDB is started. */
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type AcquireClaim, type AcquireResult, type DriverError, isDriverError, type LockDriver } from "@dlock/core";
 import { type MysqlService, startMysql } from "@dlock-tooling/services";
@@ -10,12 +7,6 @@ import mysql, { type Pool, type RowDataPacket } from "mysql2/promise";
 import { afterAll } from "vitest";
 
 const given = process.env.DLOCK_TEST_MYSQL_URL;
-
-// MariaDB removes from the temporary folder, when it starts, what it takes for leftovers of its own: servers that start at the same time
-// disturb each other there, so those of each test file have one to themselves.
-const temporary = await mkdtemp(join(tmpdir(), "dlock-mysql-"));
-process.env.TMPDIR = temporary;
-afterAll(() => rm(temporary, { recursive: true, force: true }));
 
 /** The URL of a server that the file shares. Nothing may be done to its process. */
 export async function serverUrl(): Promise<string> {

@@ -1,6 +1,6 @@
 /** MariaDB servers with an empty database `dlock`. */
 import { execFile } from "node:child_process";
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { installHint, onPath } from "./install.js";
@@ -35,11 +35,15 @@ export async function startMysql(
   if (installer === undefined) throw new Error(installHint("mariadb-install-db"));
   const folder = await temporaryFolder("mysql");
   const data = join(folder, "data");
+  // Servers remove from a folder for temporary files that they share what another one is about to use.
+  const temporary = join(folder, "tmp");
+  await mkdir(temporary);
   // Without this mariadbd refuses to run as root; for anyone else it has no meaning.
   const asRoot = process.getuid?.() === 0 ? ["--user=root"] : [];
   await run(installer, [
     "--no-defaults",
     `--datadir=${data}`,
+    `--tmpdir=${temporary}`,
     "--auth-root-authentication-method=normal",
     "--skip-test-db",
     "--skip-name-resolve",
@@ -64,6 +68,7 @@ GRANT ALL ON *.* TO '${user}'@'%' WITH GRANT OPTION;
       "--no-defaults",
       ...asRoot,
       `--datadir=${data}`,
+      `--tmpdir=${temporary}`,
       `--bind-address=${loopback}`,
       `--port=${port}`,
       `--socket=${join(folder, "s")}`,
