@@ -1,0 +1,4 @@
+import { prepare, run } from "./prepare.mjs";
+
+prepare();
+process.exit(run(process.execPath, ["tooling/torture/dist/main.js", ...process.argv.slice(2)]));

@@ -1,0 +1,102 @@
+/** The faults of a run: which, to whom, for how long, as the seed says. No place has two at a time, so that each ends as it should. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { FaultName, History } from "./history.js";
+import type { FaultKind } from "./options.js";
+import type { Random } from "./random.js";
+import type { Supervisor } from "./supervisor.js";
+import type { Target } from "./target.js";
+
+export class Faults {
+  readonly #supervisor: Supervisor;
+  readonly #target: Target;
+  readonly #history: History;
+  readonly #random: Random;
+  readonly #ttlMs: number;
+  readonly #busy = new Set<number>();
+  readonly #going = new Set<Promise<void>>();
+  #serverBusy = false;
+
+  constructor(supervisor: Supervisor, target: Target, history: History, random: Random, ttlMs: number) {
+    this.#supervisor = supervisor;
+    this.#target = target;
+    this.#history = history;
+    this.#random = random;
+    this.#ttlMs = ttlMs;
+  }
+
+  /** One after another for `durationMs`; resolves when the last of them is over. */
+  async run(kinds: readonly FaultKind[], durationMs: number, interrupted: AbortSignal): Promise<void> {
+    const over = performance.now() + durationMs;
+    while (performance.now() < over && !interrupted.aborted) {
+      const pauseMs = kinds.length === 0 ? durationMs : this.#random.between(0.5, 1.5) * this.#ttlMs;
+      await sleep(Math.min(pauseMs, Math.max(over - performance.now(), 0)), undefined, { signal: interrupted }).catch(() => {});
+      if (kinds.length === 0 || performance.now() >= over || interrupted.aborted) continue;
+      const fault = this.#begin(this.#random.pick(kinds)).finally(() => this.#going.delete(fault));
+      this.#going.add(fault);
+    }
+    await Promise.all(this.#going);
+  }
+
+  async #begin(kind: FaultKind): Promise<void> {
+    if (kind === "server") {
+      if (this.#serverBusy) return;
+      this.#serverBusy = true;
+      await this.#harmServer();
+      this.#serverBusy = false;
+      return;
+    }
+    const place = Math.floor(this.#random.next() * this.#supervisor.size);
+    if (this.#busy.has(place)) return;
+    this.#busy.add(place);
+    if (kind === "kill") this.#supervisor.kill(place);
+    else if (kind === "pause") await this.#pause(place);
+    else await this.#cutOff(place);
+    this.#busy.delete(place);
+  }
+
+  async #pause(place: number): Promise<void> {
+    this.#supervisor.stop(place);
+    await sleep(this.#random.between(0.5, 3) * this.#ttlMs);
+    this.#supervisor.continue(place);
+  }
+
+  /** What is sent in a black hole arrives when it ends, a cut loses it, and half a black hole loses only what comes back. */
+  async #cutOff(place: number): Promise<void> {
+    const proxy = this.#target.proxies[place];
+    if (proxy === undefined) return;
+    const name = this.#supervisor.nameAt(place);
+    const way = this.#random.pick(["both", "requests", "replies", "cut"] as const);
+    if (way === "cut") {
+      this.#note("cut", name);
+      proxy.cut();
+      return;
+    }
+    this.#note("cut off", name);
+    proxy.blackHole(way);
+    await sleep(this.#random.between(0.3, 2.5) * this.#ttlMs);
+    proxy.heal();
+    this.#note("heal", name);
+  }
+
+  async #harmServer(): Promise<void> {
+    const { server } = this.#target;
+    if (server === undefined) return;
+    const lengthMs = this.#random.between(0.2, 1.5) * this.#ttlMs;
+    if (this.#random.chance(0.5)) {
+      this.#note("server stopped");
+      server.pause();
+      await sleep(lengthMs);
+      server.resume();
+    } else {
+      this.#note("server killed");
+      await server.kill();
+      await sleep(lengthMs);
+      await server.restart();
+    }
+    this.#note("server back");
+  }
+
+  #note(fault: FaultName, target?: string): void {
+    this.#history.note({ type: "fault", fault, ...(target === undefined ? {} : { target }) });
+  }
+}

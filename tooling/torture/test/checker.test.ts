@@ -1,0 +1,224 @@
+/** The checker on histories made by hand: good ones pass, and each kind of bad one is caught by the check that is there for it. */
+import { describe, expect, test } from "vitest";
+import { type Judgement, judge, passes } from "../src/check/judge.ts";
+import { checkRegister } from "../src/check/register.ts";
+import type { Event } from "../src/history.ts";
+
+const ttlMs = 1_000;
+
+/** A history in few words: each line is one event, its fields without the defaults. */
+class Story {
+  readonly #events: Event[] = [];
+  #id = 0;
+
+  /** Asked at `from`, granted at `at`; believed in until `until`. */
+  lock(process: string, at: number, token: number, until: number, more: Partial<Event> & { from?: number } = {}): this {
+    const { from = at - 1, ...fields } = more;
+    const id = ++this.#id;
+    this.#events.push({ at: from, process, type: "invoke", op: "lock", id, key: "k", ttlMs, ...fields });
+    this.#events.push({ at, process, type: "ok", op: "lock", id, key: "k", mode: "exclusive", token: String(token), until, ...fields });
+    return this;
+  }
+
+  unlock(process: string, at: number, token: number): this {
+    const id = ++this.#id;
+    for (const type of ["invoke", "ok"] as const)
+      this.#events.push({ at: at + (type === "ok" ? 1 : 0), process, type, op: "unlock", id, key: "k", token: String(token) });
+    return this;
+  }
+
+  /** Asked for from `from` until `at`, in vain. */
+  wait(process: string, from: number, at: number, more: Partial<Event> = {}): this {
+    const id = ++this.#id;
+    this.#events.push({ at: from, process, type: "invoke", op: "lock", id, key: "k", ttlMs, ...more });
+    this.#events.push({ at, process, type: "fail", op: "lock", id, key: "k" });
+    return this;
+  }
+
+  /** An operation on the register from `at` for 2 ms; `"unknown"`: nobody knows how it ended. */
+  register(op: "read" | "write", process: string, at: number, token: number, value?: string, end: "ok" | "fail" | "unknown" = "ok"): this {
+    const what = { process, op, id: ++this.#id, key: "k", token: String(token) };
+    const seen = value === undefined ? {} : { value };
+    this.#events.push({ at, type: "invoke", ...what, ...(op === "write" ? seen : {}) });
+    if (end !== "unknown") this.#events.push({ at: at + 2, type: end, ...what, ...(op === "read" ? seen : {}) });
+    return this;
+  }
+
+  note(event: Partial<Event> & Pick<Event, "at" | "type">): this {
+    this.#events.push({ process: "supervisor", key: "k", ...event });
+    return this;
+  }
+
+  get events(): Event[] {
+    return this.#events.toSorted((a, b) => a.at - b.at);
+  }
+
+  judge(): Judgement {
+    return judge(this.events, ttlMs);
+  }
+}
+
+/** Which checks found something. */
+function found(judgement: Judgement): string[] {
+  const { overlaps, toldLate, tokens, ghosts } = judgement;
+  return Object.entries({ overlaps, toldLate, tokens, ghosts }).flatMap(([name, { length }]) => (length > 0 ? [name] : []));
+}
+
+describe("a good history passes", () => {
+  const good: [string, Story][] = [
+    ["one holder after another", new Story().lock("p", 10, 1, 900).unlock("p", 100, 1).lock("q", 105, 2, 1_100).unlock("q", 200, 2)],
+    ["a takeover after the deadline", new Story().lock("p", 10, 1, 900).lock("q", 1_015, 2, 1_900).unlock("q", 1_100, 2)],
+    [
+      "a takeover from a dead holder before its deadline ends",
+      new Story().lock("p", 10, 1, 900).note({ at: 50, type: "fault", fault: "kill", target: "p" }).lock("q", 880, 2, 1_900),
+    ],
+    [
+      "a grant as a loss is told",
+      new Story().lock("p", 10, 1, 900).note({ at: 50, process: "p", type: "lost", token: "1" }).lock("q", 60, 2, 900),
+    ],
+    [
+      "a renewal",
+      new Story()
+        .lock("p", 10, 1, 900)
+        .note({ at: 400, process: "p", type: "renewed", token: "1", until: 1_400 })
+        .unlock("p", 1_300, 1)
+        .lock("q", 1_305, 2, 2_000),
+    ],
+    [
+      "shared holders together, in any order of their tokens",
+      new Story().lock("p", 10, 2, 900, { mode: "shared" }).lock("q", 20, 1, 900, { mode: "shared" }),
+    ],
+    [
+      "as many as the limit allows",
+      new Story().lock("p", 10, 1, 900, { mode: "shared", limit: 2 }).lock("q", 20, 2, 900, { mode: "shared", limit: 2 }),
+    ],
+    [
+      "one who was stopped while it was granted, and finds it over",
+      new Story().lock("q", 1_000, 2, 1_900).lock("p", 1_500, 1, 1_400, { from: 5 }),
+    ],
+    ["a wait behind a lease", new Story().lock("p", 10, 1, 20_000).wait("q", 20, 9_000)],
+    [
+      "a wait behind the lease that one who died may have been granted",
+      new Story()
+        .wait("p", 5, 15, { ttlMs: 20_000 })
+        .note({ at: 10, type: "fault", fault: "kill", target: "p" })
+        .lock("q", 9_000, 1, 9_900, { from: 20 }),
+    ],
+    [
+      "a wait of one who is cut off",
+      new Story()
+        .note({ at: 10, type: "fault", fault: "cut off", target: "q" })
+        .note({ at: 9_000, type: "fault", fault: "heal", target: "q" })
+        .lock("q", 9_100, 1, 9_900, { from: 20 }),
+    ],
+    [
+      "a late write that is refused",
+      new Story()
+        .lock("p", 10, 1, 900)
+        .register("read", "p", 20, 1)
+        .lock("q", 1_000, 2, 1_900)
+        .register("read", "q", 1_010, 2)
+        .register("write", "p", 1_020, 1, "x", "fail"),
+    ],
+    [
+      "a write of which nobody knows, seen later",
+      new Story()
+        .lock("p", 10, 1, 900)
+        .register("write", "p", 20, 1, "x", "unknown")
+        .lock("q", 1_000, 2, 1_900)
+        .register("read", "q", 1_010, 2, "x"),
+    ],
+    [
+      "a write of which nobody knows, not seen later",
+      new Story()
+        .lock("p", 10, 1, 900)
+        .register("write", "p", 20, 1, "x", "unknown")
+        .lock("q", 1_000, 2, 1_900)
+        .register("read", "q", 1_010, 2),
+    ],
+  ];
+  test.each(good)("%s", (_, story) => {
+    const judgement = story.judge();
+    expect(found(judgement)).toEqual([]);
+    expect(passes({ ...judgement, acquisitions: 1 })).toBe(true);
+  });
+
+  test("but not when nothing was granted at all", () => {
+    expect(passes(new Story().wait("p", 5, 10).judge())).toBe(false);
+  });
+});
+
+describe("a bad history is caught", () => {
+  const bad: [string, string[], Story][] = [
+    ["two who believe to hold a lock", ["toldLate"], new Story().lock("p", 10, 1, 900).lock("q", 500, 2, 1_400)],
+    ["a belief that goes on for 2 ms", ["toldLate"], new Story().lock("p", 10, 1, 502).lock("q", 500, 2, 1_400)],
+    [
+      "a renewal that holds on to a lock that is another's",
+      ["toldLate"],
+      new Story().lock("p", 10, 1, 400).note({ at: 390, process: "p", type: "renewed", token: "1", until: 1_400 }).lock("q", 500, 2, 1_400),
+    ],
+    [
+      "a loss that is told after the next grant",
+      ["toldLate"],
+      new Story().lock("p", 10, 1, 900).note({ at: 550, process: "p", type: "lost", token: "1" }).lock("q", 500, 2, 1_400),
+    ],
+    ["a reader beside a writer", ["toldLate"], new Story().lock("p", 10, 1, 900).lock("q", 500, 2, 1_400, { mode: "shared" })],
+    ["a writer beside a reader", ["toldLate"], new Story().lock("p", 10, 1, 900, { mode: "shared" }).lock("q", 500, 2, 1_400)],
+    [
+      "one more than the limit",
+      ["toldLate"],
+      new Story().lock("p", 10, 1, 900, { mode: "shared", limit: 1 }).lock("q", 20, 2, 900, { mode: "shared", limit: 1 }),
+    ],
+    ["a token that goes back", ["tokens"], new Story().lock("p", 10, 2, 900).unlock("p", 100, 2).lock("q", 105, 1, 900)],
+    [
+      "a reader's token that is older than a writer's",
+      ["tokens"],
+      new Story().lock("p", 10, 2, 900).unlock("p", 100, 2).lock("q", 105, 1, 900, { mode: "shared" }),
+    ],
+    ["a token granted twice", ["tokens"], new Story().lock("p", 10, 1, 900).unlock("p", 100, 1).lock("q", 105, 1, 900)],
+    ["a key that is nobody's and is refused", ["ghosts"], new Story().lock("p", 10, 1, 900).unlock("p", 100, 1).wait("q", 200, 9_000)],
+    [
+      "a key that is granted after a ghost has ended",
+      ["ghosts"],
+      new Story().lock("p", 10, 1, 900).unlock("p", 100, 1).lock("q", 9_000, 2, 9_900, { from: 200 }),
+    ],
+    ["a ghost of one who lives", ["ghosts"], new Story().wait("p", 5, 15, { ttlMs: 20_000 }).lock("q", 9_000, 1, 9_900, { from: 20 })],
+    [
+      "a late write that is accepted",
+      ["overlaps"],
+      new Story().lock("p", 10, 1, 900).lock("q", 1_000, 2, 1_900).register("read", "q", 1_010, 2).register("write", "p", 1_020, 1, "x"),
+    ],
+    [
+      "a read that misses a write",
+      ["overlaps"],
+      new Story()
+        .lock("p", 10, 1, 900)
+        .register("write", "p", 20, 1, "x")
+        .unlock("p", 100, 1)
+        .lock("q", 105, 2, 900)
+        .register("read", "q", 110, 2),
+    ],
+    ["a read of what nobody wrote", ["overlaps"], new Story().lock("p", 10, 1, 900).register("read", "p", 20, 1, "x")],
+  ];
+  test.each(bad)("%s", (_, by, story) => {
+    const judgement = story.judge();
+    expect(found(judgement)).toEqual(by);
+    expect(passes(judgement)).toBe(false);
+  });
+
+  test("a refused write that was seen all the same", () => {
+    const { events } = new Story().register("write", "p", 10, 1, "x", "fail").register("read", "q", 20, 2, "x");
+    expect(checkRegister("k", events).faults).toHaveLength(1);
+  });
+});
+
+describe("the judgement", () => {
+  test("measures from a fault to the next grant of what its victim held", () => {
+    const judgement = new Story()
+      .lock("p", 10, 1, 900)
+      .note({ at: 100, type: "fault", fault: "kill", target: "p" })
+      .lock("q", 910, 2, 1_900)
+      .judge();
+    expect(judgement).toMatchObject({ acquisitions: 2, faults: 1, recoveries: 1, recoveryP50Ms: 810, recoveryP99Ms: 810 });
+  });
+});
