@@ -29,7 +29,7 @@ export class Refused {
 
 /** With notifications the timer is only the safety net. */
 const watchedBackoff = exponentialBackoff(100, { capMs: 2_000, jitter: 0.5 });
-const polledBackoff = exponentialBackoff(10, { capMs: 250, jitter: 0.5 });
+const polledBackoff = exponentialBackoff(10, { capMs: 100, jitter: 0.5 });
 /** No strategy is quicker. */
 const shortestPauseMs = 1;
 /** Asked again just after the holder's lease ends, not just before. */

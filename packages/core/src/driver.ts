@@ -77,6 +77,11 @@ export interface DriverCapabilities {
   readonly ttlStepMs: number;
   /** The most claims one call may carry. */
   readonly maxBatch: number;
+  /**
+   * About how long a notification (or the look that stands for it) takes, in milliseconds, beyond a round trip: after its turn on a contended key,
+   * a process leaves others so much time to come first. @default 0 with `watch`, else 20
+   */
+  readonly wakeMs?: number;
   /** Whether `watch` is there and wakes waiters of other processes. */
   readonly watch: boolean;
   /** Whether R13 is offered. */

@@ -64,7 +64,9 @@ export class Gates {
 const quietMs = 20;
 /** For so long after another holder was in the way, every turn ends with a pause. */
 const rivalMs = 1_000;
-const longestPauseMs = 20;
+const longestPauseMs = 30;
+/** The least a waiter of another process sleeps between two looks, where nothing wakes it. */
+const polledWakeMs = 20;
 
 export class Gate implements Entry {
   at = 0;
@@ -287,7 +289,9 @@ export class Gate implements Entry {
   #heldAgainst(spec: AcquireSpec): Lease | undefined {
     const now = this.#engine.clock.now();
     const held = this.#find((lease) => lease.state === "held" && now < lease.deadline);
-    if (held === undefined || !this.#leasesAgainst(spec, 0)) return undefined;
+    // Whoever stands in line waits for this lease too, and comes first.
+    const line = this.#first !== undefined && this.#contending.length === 0 && this.slot < 0;
+    if (held === undefined || !(line || this.#leasesAgainst(spec, 0))) return undefined;
     return this.#find((lease) => lease.state === "releasing") === undefined ? held : undefined;
   }
 
@@ -331,7 +335,8 @@ export class Gate implements Entry {
     if (this.#first === undefined || (driver.capabilities.queue && this.#first.spec.queue)) return;
     if (now - this.#rivalAt > rivalMs && now - this.#pausedAt < quietMs) return;
     this.#pausedAt = now;
-    schedule.set(this, now + Math.min(acquires.usualMs * 2, longestPauseMs));
+    const { watch, wakeMs = watch ? 0 : polledWakeMs } = driver.capabilities;
+    schedule.set(this, now + Math.min(acquires.usualMs * 2 + wakeMs, longestPauseMs));
   }
 
   #startWatch({ owner, spec }: Acquisition): void {

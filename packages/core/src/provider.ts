@@ -1,25 +1,15 @@
 /** `createLockProvider(driver, options)`: the public face over one driver. */
-import { Acquisition, publicHolder, Refused } from "./acquire.js";
+import { Acquisition, Refused } from "./acquire.js";
 import { type AutoRenewOptions, renewInRhythm } from "./auto-renew.js";
-import type { Timer } from "./clock.js";
 import { currentScope, runInScope, type Scope, scopesHolding } from "./context.js";
 import { DeadlockDetector, refuseSelfDeadlock } from "./deadlock.js";
-import type { Call, Holder, LockDriver, LockRecord, Outcome } from "./driver.js";
-import { createEngine, type Engine, isHolder } from "./engine.js";
-import {
-  driverError,
-  isDriverError,
-  LockBackendError,
-  LockLostError,
-  LockNotAcquiredError,
-  LockNotHeldError,
-  malformedAnswer,
-  ProviderClosedError,
-} from "./errors.js";
+import { Direct } from "./direct.js";
+import type { Holder, LockDriver, LockRecord } from "./driver.js";
+import { createEngine, type Engine } from "./engine.js";
+import { LockLostError, LockNotAcquiredError, ProviderClosedError } from "./errors.js";
 import type { LockEventName, LockEvents } from "./events.js";
-import { checkKey, checkOwner } from "./key.js";
-import type { Lease } from "./lease.js";
-import { type Lock, type LockHandle, ownerOf } from "./lock.js";
+import { checkKey } from "./key.js";
+import type { Lock, LockHandle } from "./lock.js";
 import { type LockAll, LockAllHandle, type LockAllRequest, mergeRequests, Taking } from "./lock-all.js";
 import { fieldsOf } from "./logger.js";
 import {
@@ -37,10 +27,10 @@ import {
   type TryLockOptions,
 } from "./options.js";
 import { createInstanceId } from "./owner.js";
-import { lateRenewal, refresh } from "./renewer.js";
-import type { Entry } from "./schedule.js";
+import { lateRenewal } from "./renewer.js";
 import { Flights } from "./singleflight.js";
 import type { LockStats } from "./stats.js";
+import { Sweeper } from "./sweeper.js";
 
 /** What `tryWithLock` came to. */
 export type TryResult<T> =
@@ -98,7 +88,8 @@ export interface LockProvider extends AsyncDisposable {
   /** Proves that the backend is there and takes writes. */
   ping(): Promise<void>;
   /**
-   * Renews the lease of `owner`, wherever it was taken.
+   * Renews the lease of `owner`: the owner of a handle of this provider, one that `inspect` shows, or one that the user gave, wherever it was
+   * taken.
    *
    * @throws LockNotHeldError when that owner does not hold the key.
    */
@@ -109,7 +100,11 @@ export interface LockProvider extends AsyncDisposable {
    * @throws LockNotHeldError when that owner no longer holds the key; LockBackendError when no renewal has succeeded for a whole TTL.
    */
   autoRenew(key: string, owner: string, options?: AutoRenewOptions): Promise<void>;
-  /** Frees the lease of `owner`, wherever it was taken (here: one hold of it). Resolves to whether there was one. */
+  /**
+   * Frees the lease of `owner`: the owner of a handle of this provider (one hold of it), one that `inspect` shows, or one that the user gave,
+   * wherever it was taken. Resolves to whether there was one. A handle's own owner ends in `#n` for the n-th hand-off, which only its own process
+   * can judge: elsewhere it names nobody.
+   */
   unlock(key: string, owner: string): Promise<boolean>;
   /** Removes the records of ended leases now; resolves to how many. */
   sweep(): Promise<number>;
@@ -143,6 +138,7 @@ export function createLockProvider(driver: LockDriver, options: ProviderOptions 
 class Provider implements LockProvider {
   readonly instanceId: string;
   readonly #engine: Engine;
+  readonly #direct: Direct;
   readonly #sweeper: Sweeper | undefined;
   readonly #detector: DeadlockDetector | undefined;
   readonly #flights = new Flights();
@@ -154,7 +150,8 @@ class Provider implements LockProvider {
     this.instanceId = options.instanceId ?? createInstanceId();
     this.#engine = createEngine(driver, spec, this.instanceId, options);
     if (spec.detectDeadlocks) this.#detector = new DeadlockDetector(this.#engine.events);
-    if (spec.sweepIntervalMs > 0) this.#sweeper = new Sweeper(this.#engine, () => this.#sweep(false));
+    this.#direct = new Direct(this.#engine);
+    if (spec.sweepIntervalMs > 0) this.#sweeper = new Sweeper(this.#engine, () => this.#direct.sweep(false));
   }
 
   lock(key: string, options?: LockOptions): Promise<Lock> {
@@ -231,42 +228,20 @@ class Provider implements LockProvider {
     return (await this.inspect(key)).length > 0;
   }
 
-  async inspect(key: string): Promise<readonly Holder[]> {
-    return (await this.#inspect(key)).map(publicHolder);
+  inspect(key: string): Promise<readonly Holder[]> {
+    return this.#direct.inspect(key);
   }
 
-  async *list(options: { prefix?: string } = {}): AsyncIterable<LockRecord> {
-    this.#open();
-    if (options.prefix !== undefined && typeof options.prefix !== "string") throw new TypeError("prefix must be a string");
-    try {
-      for await (const record of this.#engine.driver.list(options)) yield { ...publicHolder(record), key: record.key };
-    } catch (error) {
-      throw new LockBackendError(this.#engine.driver.name, "list the locks", error);
-    }
+  list(options: { prefix?: string } = {}): AsyncIterable<LockRecord> {
+    return this.#direct.list(options);
   }
 
-  async ping(): Promise<void> {
-    await this.#direct("take writes", undefined, (call) => this.#engine.driver.ping(call));
+  ping(): Promise<void> {
+    return this.#direct.ping();
   }
 
-  async renew(key: string, owner: string, ttlMs: number): Promise<void> {
-    this.#open(key);
-    checkKey(key);
-    checkOwner(owner);
-    checkNumber("ttlMs", ttlMs, 10);
-    const lease = this.#localLease(key, owner);
-    if (lease !== undefined) {
-      await refresh(lease, ttlMs);
-      return;
-    }
-    const token = await this.#tokenOf(key, owner);
-    const { renewals, spec, clock } = this.#engine;
-    const held =
-      token !== undefined &&
-      (await this.#answer<boolean>("renew", key, (receiver) =>
-        renewals.submit({ key, owner, token, ttlMs, longestMs: ttlMs }, spec.base.attemptTimeoutMs, receiver, clock.now()),
-      ));
-    if (!held) throw new LockNotHeldError(key, `${owner} does not hold it`);
+  renew(key: string, owner: string, ttlMs: number): Promise<void> {
+    return this.#direct.renew(key, owner, ttlMs);
   }
 
   async autoRenew(key: string, owner: string, options: AutoRenewOptions = {}): Promise<void> {
@@ -279,35 +254,12 @@ class Provider implements LockProvider {
     await renewInRhythm(this.#engine, () => this.renew(key, owner, ttlMs), { intervalMs, ttlMs, signal });
   }
 
-  async unlock(key: string, owner: string): Promise<boolean> {
-    this.#open(key);
-    checkKey(key);
-    checkOwner(owner);
-    const lease = this.#localLease(key, owner);
-    if (lease !== undefined) return lease.newestHandle.unlock();
-    const token = await this.#tokenOf(key, owner);
-    if (token === undefined) return false;
-    const { releases, spec, clock } = this.#engine;
-    return this.#answer<boolean>("release", key, (receiver) =>
-      releases.submit({ key, owner, token }, spec.base.attemptTimeoutMs, receiver, clock.now()),
-    );
+  unlock(key: string, owner: string): Promise<boolean> {
+    return this.#direct.unlock(key, owner);
   }
 
   sweep(): Promise<number> {
-    return this.#sweep(true);
-  }
-
-  async #sweep(keepsAlive: boolean): Promise<number> {
-    const { driver, stats, events } = this.#engine;
-    const sweep = async (call: Call) => {
-      const swept = await driver.sweep(call);
-      if (!(Number.isInteger(swept) && swept >= 0)) throw malformedAnswer(swept);
-      return swept;
-    };
-    const count = await this.#direct("sweep", undefined, sweep, keepsAlive);
-    stats.swept += count;
-    events.emit("swept", { count });
-    return count;
+    return this.#direct.sweep(true);
   }
 
   stats(): LockStats {
@@ -453,65 +405,6 @@ class Provider implements LockProvider {
     if (loss !== undefined || !kept) throw new LockLostError(lock.key, loss ?? "refused", { value });
     return value;
   }
-
-  /** The lease here that `owner` names: the user's own owner, a handle's (refused when it is not the present one), or the lease's. */
-  #localLease(key: string, owner: string): Lease | undefined {
-    const { gates } = this.#engine;
-    const whole = gates.lease(key, owner);
-    if (whole !== undefined) return whole;
-    const lease = gates.lease(key, owner.slice(0, Math.max(owner.lastIndexOf("#"), 0)));
-    return lease !== undefined && ownerOf(lease, lease.handOffs) === owner ? lease : undefined;
-  }
-
-  async #tokenOf(key: string, owner: string): Promise<bigint | undefined> {
-    return (await this.#inspect(key)).find((holder) => holder.owner === owner)?.token;
-  }
-
-  async #inspect(key: string): Promise<readonly Holder[]> {
-    checkKey(key);
-    return this.#direct("inspect", key, async (call) => {
-      const holders: unknown = await this.#engine.driver.inspect(key, call);
-      if (!Array.isArray(holders) || !holders.every(isHolder)) throw malformedAnswer(holders);
-      return holders;
-    });
-  }
-
-  /** A call outside of the batches, with their guarantee: it ends in time whatever the driver does. */
-  async #direct<T>(doing: string, key: string | undefined, run: (call: Call) => Promise<T>, keepsAlive = true): Promise<T> {
-    this.#open(key);
-    const { clock, driver, schedule, spec } = this.#engine;
-    const timeoutMs = spec.base.attemptTimeoutMs;
-    try {
-      return await new Promise<T>((resolve, reject) => {
-        const limit: Entry = {
-          at: 0,
-          slot: -1,
-          keepsAlive,
-          run: () => reject(driverError("the backend did not answer in time", { applied: "unknown", retryable: true })),
-          closed: () => reject(new ProviderClosedError(key)),
-        };
-        schedule.set(limit, clock.now() + timeoutMs);
-        (async () => run({ timeoutMs }))()
-          .then(resolve, reject)
-          .finally(() => schedule.delete(limit));
-      });
-    } catch (error) {
-      if (error instanceof ProviderClosedError) throw error;
-      throw new LockBackendError(driver.name, doing, error, key);
-    }
-  }
-
-  /** One claim outside of any handle. */
-  #answer<T>(doing: string, key: string, submit: (receiver: { onOutcome(outcome: Outcome<T>): void }) => void): Promise<T> {
-    return new Promise((resolve, reject) => {
-      submit({
-        onOutcome: (outcome) => {
-          if (isDriverError(outcome)) reject(new LockBackendError(this.#engine.driver.name, doing, outcome, key));
-          else resolve(outcome);
-        },
-      });
-    });
-  }
 }
 
 type Body<T> = (lock: Lock) => Promise<T> | T;
@@ -520,34 +413,4 @@ function splitBody<O, T>(rest: [Body<T>] | [O, Body<T>]): [O | undefined, Body<T
   const [options, body] = rest.length === 1 ? [undefined, rest[0]] : rest;
   if (typeof body !== "function") throw new TypeError("body must be a function that takes the lock");
   return [options, body];
-}
-
-/** Sweeps in a rhythm, for as long as the provider is open. */
-class Sweeper {
-  readonly #engine: Engine;
-  readonly #sweep: () => Promise<unknown>;
-  #timer: Timer;
-
-  constructor(engine: Engine, sweep: () => Promise<unknown>) {
-    this.#engine = engine;
-    this.#sweep = sweep;
-    this.#timer = this.#next();
-  }
-
-  stop(): void {
-    this.#timer.cancel();
-  }
-
-  /** A timer of its own: the schedule may then stand still while nothing is held. */
-  #next(): Timer {
-    const { clock, spec } = this.#engine;
-    return clock.setTimer(() => this.#run(), spec.sweepIntervalMs, false);
-  }
-
-  #run(): void {
-    this.#timer = this.#next();
-    this.#sweep().catch((error: unknown) => {
-      if (!this.#engine.closed) this.#engine.report(error, "sweep");
-    });
-  }
 }

@@ -26,6 +26,17 @@ describe("waiters of one process", () => {
     expect(driver.table.size).toBe(0);
   });
 
+  test("a shared try behind a waiting writer is refused at once: whoever stands in line comes first", async () => {
+    const { clock, locks } = scenario();
+    const reader = await clock.until(locks.lock("a", { mode: "shared" }));
+    const writer = locks.lock("a", { waitMs: 60_000 });
+    const before = clock.now();
+    expect(await clock.until(locks.tryLock("a", { mode: "shared" }))).toBeUndefined();
+    expect(clock.now()).toBe(before);
+    await clock.until(reader.unlock());
+    expect((await clock.until(writer)).isHeld).toBe(true);
+  });
+
   test("are served first in, first out", async () => {
     const { clock, locks } = scenario({ waitMs: 60_000 });
     const order: number[] = [];

@@ -30,6 +30,6 @@ it("a process whose tasks all want one key lets another process have its turn af
     last + 1,
   );
   const turns = contested.filter((pid, i) => i > 0 && pid !== contested[i - 1]).length;
-  // Without turns there would be one change or none. One in three of those due is far from that, and bears a slow machine.
-  expect(turns).toBeGreaterThan(contested.length / turn / 3);
+  // Without turns there is one change or none. How many of those due really come depends on how soon a loaded machine runs the one who was woken.
+  expect(turns).toBeGreaterThan(contested.length / turn / 10);
 });

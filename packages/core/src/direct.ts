@@ -1,0 +1,153 @@
+/**
+ * What is asked of the backend outside of any handle: looking, sweeping, and leases that are known by key and owner only. Not batched, and with the
+ * same guarantee: a call ends in time whatever the driver does.
+ */
+import { publicHolder } from "./acquire.js";
+import type { Call, Holder, LockRecord, Outcome } from "./driver.js";
+import { type Engine, isHolder } from "./engine.js";
+import { driverError, isDriverError, LockBackendError, LockNotHeldError, malformedAnswer, ProviderClosedError } from "./errors.js";
+import { checkKey, checkOwner } from "./key.js";
+import type { Lease } from "./lease.js";
+import { ownerOf } from "./lock.js";
+import { checkNumber } from "./options.js";
+import { refresh } from "./renewer.js";
+import type { Entry } from "./schedule.js";
+
+export class Direct {
+  readonly #engine: Engine;
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  async inspect(key: string): Promise<readonly Holder[]> {
+    return (await this.#inspect(key)).map(publicHolder);
+  }
+
+  async *list(options: { prefix?: string }): AsyncIterable<LockRecord> {
+    this.#open();
+    if (options.prefix !== undefined && typeof options.prefix !== "string") throw new TypeError("prefix must be a string");
+    try {
+      for await (const record of this.#engine.driver.list(options)) yield { ...publicHolder(record), key: record.key };
+    } catch (error) {
+      throw new LockBackendError(this.#engine.driver.name, "list the locks", error);
+    }
+  }
+
+  ping(): Promise<void> {
+    return this.#call("take writes", undefined, (call) => this.#engine.driver.ping(call));
+  }
+
+  /** @param keepsAlive whether somebody waits for it. */
+  async sweep(keepsAlive: boolean): Promise<number> {
+    const { driver, stats, events } = this.#engine;
+    const sweep = async (call: Call) => {
+      const swept = await driver.sweep(call);
+      if (!(Number.isInteger(swept) && swept >= 0)) throw malformedAnswer(swept);
+      return swept;
+    };
+    const count = await this.#call("sweep", undefined, sweep, keepsAlive);
+    stats.swept += count;
+    events.emit("swept", { count });
+    return count;
+  }
+
+  async renew(key: string, owner: string, ttlMs: number): Promise<void> {
+    this.#check(key, owner);
+    checkNumber("ttlMs", ttlMs, 10);
+    const lease = this.#localLease(key, owner);
+    if (lease !== undefined) {
+      await refresh(lease, ttlMs);
+      return;
+    }
+    const token = await this.#tokenOf(key, owner);
+    const { renewals, spec, clock } = this.#engine;
+    const held =
+      token !== undefined &&
+      (await this.#answer<boolean>("renew", key, (receiver) =>
+        renewals.submit({ key, owner, token, ttlMs, longestMs: ttlMs }, spec.base.attemptTimeoutMs, receiver, clock.now()),
+      ));
+    if (!held) throw new LockNotHeldError(key, `${owner} does not hold it`);
+  }
+
+  async unlock(key: string, owner: string): Promise<boolean> {
+    this.#check(key, owner);
+    const lease = this.#localLease(key, owner);
+    if (lease !== undefined) return lease.newestHandle.unlock();
+    const token = await this.#tokenOf(key, owner);
+    if (token === undefined) return false;
+    const { releases, spec, clock } = this.#engine;
+    return this.#answer<boolean>("release", key, (receiver) =>
+      releases.submit({ key, owner, token }, spec.base.attemptTimeoutMs, receiver, clock.now()),
+    );
+  }
+
+  #open(key?: string): void {
+    if (this.#engine.closed) throw new ProviderClosedError(key);
+  }
+
+  #check(key: string, owner: string): void {
+    this.#open(key);
+    checkKey(key);
+    checkOwner(owner);
+  }
+
+  /** The lease here that `owner` names: the user's own owner, a handle's (refused when it is not the present one), or the lease's. */
+  #localLease(key: string, owner: string): Lease | undefined {
+    const { gates } = this.#engine;
+    const whole = gates.lease(key, owner);
+    if (whole !== undefined) return whole;
+    const lease = gates.lease(key, owner.slice(0, Math.max(owner.lastIndexOf("#"), 0)));
+    return lease !== undefined && ownerOf(lease, lease.handOffs) === owner ? lease : undefined;
+  }
+
+  async #tokenOf(key: string, owner: string): Promise<bigint | undefined> {
+    return (await this.#inspect(key)).find((holder) => holder.owner === owner)?.token;
+  }
+
+  async #inspect(key: string): Promise<readonly Holder[]> {
+    checkKey(key);
+    return this.#call("inspect", key, async (call) => {
+      const holders: unknown = await this.#engine.driver.inspect(key, call);
+      if (!Array.isArray(holders) || !holders.every(isHolder)) throw malformedAnswer(holders);
+      return holders;
+    });
+  }
+
+  /** A call outside of the batches, with their guarantee: it ends in time whatever the driver does. */
+  async #call<T>(doing: string, key: string | undefined, run: (call: Call) => Promise<T>, keepsAlive = true): Promise<T> {
+    this.#open(key);
+    const { clock, driver, schedule, spec } = this.#engine;
+    const timeoutMs = spec.base.attemptTimeoutMs;
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        const limit: Entry = {
+          at: 0,
+          slot: -1,
+          keepsAlive,
+          run: () => reject(driverError("the backend did not answer in time", { applied: "unknown", retryable: true })),
+          closed: () => reject(new ProviderClosedError(key)),
+        };
+        schedule.set(limit, clock.now() + timeoutMs);
+        (async () => run({ timeoutMs }))()
+          .then(resolve, reject)
+          .finally(() => schedule.delete(limit));
+      });
+    } catch (error) {
+      if (error instanceof ProviderClosedError) throw error;
+      throw new LockBackendError(driver.name, doing, error, key);
+    }
+  }
+
+  /** One claim outside of any handle. */
+  #answer<T>(doing: string, key: string, submit: (receiver: { onOutcome(outcome: Outcome<T>): void }) => void): Promise<T> {
+    return new Promise((resolve, reject) => {
+      submit({
+        onOutcome: (outcome) => {
+          if (isDriverError(outcome)) reject(new LockBackendError(this.#engine.driver.name, doing, outcome, key));
+          else resolve(outcome);
+        },
+      });
+    });
+  }
+}
