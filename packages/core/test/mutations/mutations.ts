@@ -154,7 +154,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: "an unlock is not counted off",
     file: "lease.ts",
-    find: "    engine.stats.active--;\n",
+    find: "    this.engine.stats.active -= this.#handles.length - handles.length;\n",
     replace: "",
   },
   {
