@@ -107,7 +107,7 @@ ${settings(rows)}
 
 ## Again
 
-\`npm run bench\` runs everything, \`npm run bench -- redis --quick\` one suite with a tenth of the work. \`--json FILE\` keeps the raw figures, and
+\`npm run bench\` runs everything, \`npm run bench -- redis --quick\` one suite with a fifth of the work. \`--json FILE\` keeps the raw figures, and
 \`npm run bench -- compare A.json B.json\` prints what a change did between two of them.
 `;
 }

@@ -48,7 +48,7 @@ async function run(): Promise<void> {
   const rows: Row[] = [];
   for (const name of positionals.length > 0 ? positionals : Object.keys(suites)) {
     const suite = await (suites[name] as () => Promise<Suite>)();
-    for await (const contest of suite(quick ? 0.1 : 1)) {
+    for await (const contest of suite(quick ? 0.2 : 1)) {
       process.stderr.write(`${name}: ${contest.title}\n`);
       rows.push(...(await hold(contest, quick ? 3 : 7)));
     }

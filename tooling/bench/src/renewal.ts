@@ -5,18 +5,20 @@ import { createLockProvider, type LockDriver, type LockProvider } from "@dlock/c
 import { redisDriver } from "@dlock/redis";
 import { Redis } from "ioredis";
 import { type Contest, type Contestant, type Round, together } from "./contest.js";
+import { counted } from "./counting.js";
 import { dlock, type Meter } from "./locker.js";
 
 /** Short, so that a round need not wait long for its renewal. */
 const ttlMs = 6_000;
 
 /**
- * Holds `count` locks; a round lasts until each was renewed once more.
+ * Holds `count` locks; a round is one renewal of all of them, from the first call for it on.
  *
  * @param meter what the server counts; told for a whole renewal.
  */
 export async function renewal(driver: LockDriver, count: number, settings: string, meter?: Meter): Promise<Contestant> {
-  const locks = createLockProvider(driver, { ttlMs, waitMs: 120_000 });
+  let begun = () => {};
+  const locks = createLockProvider(counted(driver, () => begun()).driver, { ttlMs, waitMs: 120_000 });
   const handles: unknown[] = [];
   await together(256, count, async (unit) => handles.push(await locks.lock(`held ${unit}`)));
   await renewedTo(locks, count);
@@ -24,9 +26,20 @@ export async function renewal(driver: LockDriver, count: number, settings: strin
     name: dlock,
     settings,
     async round() {
-      const goal = locks.stats().refreshCount + count;
+      // All fall due together; what is left of the last time must not be counted with this one.
+      await sleep(ttlMs / 12);
       const before = await meter?.read();
-      const round = await loopWatched(() => renewedTo(locks, goal));
+      const goal = locks.stats().refreshCount + count;
+      const watch = new LoopWatch();
+      await new Promise<void>((resolve) => {
+        begun = () => {
+          begun = () => {};
+          watch.start();
+          resolve();
+        };
+      });
+      await renewedTo(locks, goal);
+      const round = await watch.end();
       if (locks.stats().lost > 0 || locks.stats().active !== count) throw new Error("locks were lost while they were renewed");
       if (meter === undefined || before === undefined) return round;
       return { ...round, besides: { ...round.besides, [meter.name]: (await meter.read()) - before } };
@@ -42,16 +55,27 @@ async function renewedTo(locks: LockProvider, count: number): Promise<void> {
   while (locks.stats().refreshCount < count) await sleep(5);
 }
 
-/** The CPU that this process spends on `work`, in ms, and the longest time that the event loop could do nothing else meanwhile. */
-async function loopWatched(work: () => Promise<unknown>): Promise<Round> {
-  const resolution = 1;
-  const delays = monitorEventLoopDelay({ resolution });
-  const cpu = process.cpuUsage();
-  delays.enable();
-  await work();
-  delays.disable();
-  const { user, system } = process.cpuUsage(cpu);
-  return { figure: (user + system) / 1_000, besides: { "longest stall ms": Math.max(delays.max / 1e6 - resolution, 0) } };
+/** The CPU time that this process spends, in ms, and the longest time that its event loop could do nothing else meanwhile. */
+class LoopWatch {
+  readonly #delays = monitorEventLoopDelay({ resolution: 1 });
+  #cpu = process.cpuUsage();
+
+  constructor() {
+    this.#delays.enable();
+  }
+
+  start(): void {
+    this.#delays.reset();
+    this.#cpu = process.cpuUsage();
+  }
+
+  async end(): Promise<Round> {
+    const { user, system } = process.cpuUsage(this.#cpu);
+    // A stall is seen when it is over.
+    await sleep(5);
+    this.#delays.disable();
+    return { figure: (user + system) / 1_000, besides: { "longest stall ms": Math.max(this.#delays.max / 1e6 - 1, 0) } };
+  }
 }
 
 export async function renewalOnRedis(url: string, count: number): Promise<Contest> {
@@ -76,7 +100,13 @@ async function oneCommandEach(url: string, count: number): Promise<Contestant> {
   return {
     name: "one EVALSHA each, sent at once",
     settings: "ioredis, compare and PEXPIRE",
-    round: () => loopWatched(() => Promise.all(keys.map((key) => client.evalsha(sha, 1, key, "mine", 600_000)))),
+    async round() {
+      const watch = new LoopWatch();
+      await sleep(5);
+      watch.start();
+      await Promise.all(keys.map((key) => client.evalsha(sha, 1, key, "mine", 600_000)));
+      return watch.end();
+    },
     close: () => client.disconnect(),
   };
 }

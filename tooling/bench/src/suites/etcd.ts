@@ -6,13 +6,14 @@ import etcd3 from "etcd3";
 import { type Contest, type Contestant, quantile } from "../contest.js";
 import { contestant, dlock } from "../locker.js";
 import { dlockOnEtcd, etcdPeers, txnsByHand } from "../lockers/etcd.js";
+import { etcdMessages } from "../meters.js";
 import { handOver } from "../processes.js";
 import { renewal } from "../renewal.js";
 
 export async function* etcdContests(scale: number): AsyncIterable<Contest> {
   const server = await startEtcd();
   const { url } = server;
-  const meter = { name: "messages a section", read: () => messages(url) };
+  const meter = { name: "messages a section", read: () => etcdMessages(url) };
   try {
     for (const [tasks, ratio] of [
       [1, 0.9],
@@ -60,7 +61,7 @@ export async function* etcdContests(scale: number): AsyncIterable<Contest> {
       contestants: [
         await renewal(etcdDriver({ connection: { hosts: [url] } }), held, "ttlMs 6000; one lease each would take a message each", {
           name: "messages",
-          read: () => messages(url),
+          read: () => etcdMessages(url),
         }),
       ],
       targets: [{ name: dlock, of: "messages", as: "value", atMost: held / 50 }],
@@ -68,13 +69,6 @@ export async function* etcdContests(scale: number): AsyncIterable<Contest> {
   } finally {
     await server.stop();
   }
-}
-
-/** Messages that clients have sent so far, as the server counts them. */
-async function messages(url: string): Promise<number> {
-  const text = await (await fetch(`${url}/metrics`)).text();
-  const counts = [...text.matchAll(/^grpc_server_msg_received_total\{[^}]*\} (\S+)$/gm)].map(([, count]) => Number(count));
-  return counts.reduce((sum, each) => sum + each, 0);
 }
 
 /** One write that is answered: no hand-over can take less than a release, its news and a claim. */

@@ -4,10 +4,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createLockProvider } from "@dlock/core";
 import { mysqlDriver } from "@dlock/mysql";
 import { startMysql } from "@dlock-tooling/services";
-import mysql, { type Connection, type RowDataPacket } from "mysql2/promise";
+import mysql from "mysql2/promise";
 import type { Contest, Contestant } from "../contest.js";
 import { contestant, dlock, type Meter } from "../locker.js";
 import { dlockOnMysql, mysqlPeers, rowByHand } from "../lockers/mysql.js";
+import { mysqlStatements } from "../meters.js";
 import { handOver } from "../processes.js";
 import { renewal } from "../renewal.js";
 
@@ -15,7 +16,7 @@ export async function* mysqlContests(scale: number): AsyncIterable<Contest> {
   const server = await startMysql();
   const { url } = server;
   const admin = await mysql.createConnection(url);
-  const meter = { name: "statements a section", read: () => statements(admin) };
+  const meter = { name: "statements a section", read: () => mysqlStatements(admin) };
   try {
     for (const [tasks, ratio] of [
       [1, 0.75],
@@ -53,7 +54,7 @@ export async function* mysqlContests(scale: number): AsyncIterable<Contest> {
       targets: [{ name: dlock, as: "value", atMost: 15 }],
     };
     const held = Math.ceil(10_000 * Math.max(scale, 0.2));
-    const all = { name: "statements", read: () => statements(admin) };
+    const all = { name: "statements", read: () => mysqlStatements(admin) };
     yield {
       title: `mysql, ${held.toLocaleString("en-US")} held locks renewed once`,
       unit: "ms of client CPU",
@@ -72,12 +73,6 @@ export async function* mysqlContests(scale: number): AsyncIterable<Contest> {
     await admin.end();
     await server.stop();
   }
-}
-
-/** Statements that clients have sent so far; the reading itself is one, and one only. */
-async function statements(admin: Connection): Promise<number> {
-  const [rows] = await admin.query<RowDataPacket[]>("SHOW GLOBAL STATUS LIKE 'Questions'");
-  return Number(rows[0]?.Value);
 }
 
 /** How many statements it takes that so many tasks wait, each for a key of its own that another provider holds. */

@@ -7,6 +7,7 @@ import { Redis } from "ioredis";
 import { type Contest, type Contestant, median } from "../contest.js";
 import { contestant, dlock, drainer, oneMs, type Recipe, sectionsAlone } from "../locker.js";
 import { dlockOnRedis, floorByHand, redisPeers, semaphores } from "../lockers/redis.js";
+import { redisCommands } from "../meters.js";
 import { crowd, handOver, start, stop } from "../processes.js";
 import { readersAndWriter } from "../readers.js";
 import { renewalOnRedis } from "../renewal.js";
@@ -18,7 +19,7 @@ export async function* redisContests(scale: number): AsyncIterable<Contest> {
   const server = await startRedis();
   const { url } = server;
   const admin = new Redis(url);
-  const meter = ({ sends = [] }: Recipe) => ({ name: commands, read: () => calls(admin, sends) });
+  const meter = ({ sends = [] }: Recipe) => ({ name: commands, read: () => redisCommands(admin, sends) });
   const all = [floorByHand, dlockOnRedis, ...redisPeers];
   const polled = [dlockOnRedis, ...redisPeers];
   try {
@@ -27,7 +28,7 @@ export async function* redisContests(scale: number): AsyncIterable<Contest> {
       [16, 1.25],
       [256, 3],
     ] as const) {
-      const units = Math.ceil((tasks === 1 ? 3_000 : 12_000) * scale);
+      const units = Math.ceil((tasks === 1 ? 4_000 : tasks === 16 ? 12_000 : 24_000) * scale);
       yield {
         title: `redis, distinct keys, ${tasks} at once`,
         unit: "cycles/s",
@@ -44,8 +45,8 @@ export async function* redisContests(scale: number): AsyncIterable<Contest> {
       better: "more",
       against: best,
       contestants: await Promise.all([
-        contestant(dlockOnRedis, url, { tasks: 16, units: Math.ceil(30_000 * scale), meter: meter(dlockOnRedis) }),
-        ...redisPeers.map((peer) => contestant(peer, url, { tasks: 16, units: Math.ceil(1_000 * scale), meter: meter(peer) })),
+        contestant(dlockOnRedis, url, { tasks: 16, units: Math.ceil(100_000 * scale), meter: meter(dlockOnRedis) }),
+        ...redisPeers.map((peer) => contestant(peer, url, { tasks: 16, units: Math.ceil(2_000 * scale), meter: meter(peer) })),
       ]),
       targets: [
         { name: dlock, atLeast: 20 },
@@ -143,12 +144,6 @@ export async function* redisContests(scale: number): AsyncIterable<Contest> {
 
 function each(recipes: readonly Recipe[], make: (recipe: Recipe) => Promise<Contestant>): Promise<Contestant[]> {
   return Promise.all(recipes.map(make));
-}
-
-/** How often these commands ran so far. INFO commandstats counts what scripts call too, hence the names of those that a client sends itself. */
-async function calls(admin: Redis, names: readonly string[]): Promise<number> {
-  const stats = await admin.info("commandstats");
-  return names.reduce((sum, name) => sum + Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(stats)?.[1] ?? 0), 0);
 }
 
 /** How long a message takes from a publisher to another process: no hand-over that the server tells of can be faster. */
