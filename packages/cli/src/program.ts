@@ -1,12 +1,14 @@
 /** The program: what all commands have in common, and the list of them. */
 import { Command } from "commander";
+import { addDoctor } from "./doctor.js";
 import { addInspect } from "./inspect.js";
 import { addList } from "./list.js";
 import { addRun } from "./run.js";
+import { addSchema } from "./schema.js";
 import { addUnlock } from "./unlock.js";
 
 /** One line for each command; each has a file of its own. */
-const commands = [addRun, addInspect, addList, addUnlock];
+const commands = [addRun, addInspect, addList, addUnlock, addDoctor, addSchema];
 
 export function createProgram(version: string): Command {
   const program = new Command("dlock")

@@ -1,7 +1,7 @@
 /** Backends by name or URL: registered by hand, or loaded from `@dlock/<name>` when first asked for. */
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
-import type { LockDriver } from "./driver.js";
+import type { Call, LockDriver } from "./driver.js";
 import { parseDuration } from "./duration.js";
 import { BackendNotInstalledError } from "./errors.js";
 import { describe } from "./key.js";
@@ -22,6 +22,20 @@ export interface Backend {
    * @param path where the section stands, such as `config.redis`: errors name it. `checkSection` does that for the usual ones.
    */
   fromConfig?(section: BackendSection, path: string): LockDriver | Promise<LockDriver>;
+  /** What the servers behind a URL say about themselves, for `dlock doctor`. Changes nothing; rejects as `ping` of a driver does. */
+  examine?(url: URL, call: Call): Promise<readonly Examination[]>;
+  /** The SQL that creates the tables, for `dlock schema`, where they are not made on demand alone. @throws RangeError for a wrong name. */
+  schemaSql?(options: { table?: string; schema?: string }): string;
+}
+
+/** What one server says about itself. */
+export interface Examination {
+  /** Which one, such as `host:port`. */
+  readonly server: string;
+  /** What can lose locks there, a sentence each. */
+  readonly warnings: readonly string[];
+  /** By names in camelCase; those of durations end in `Ms`. What could not be found out is undefined. */
+  readonly facts: Readonly<Record<string, string | number | boolean | undefined>>;
 }
 
 /** The part of a `LockConfig` that belongs to one backend: what its README names, the client's own options among it as they are. */
@@ -90,7 +104,11 @@ export function isRegistered(name: string): boolean {
   return backends.has(name);
 }
 
-/** @throws BackendNotInstalledError when it is not registered and its package is not there. */
+/**
+ * The backend that is registered under a name, else the one that `@dlock/<name>` exports.
+ *
+ * @throws BackendNotInstalledError when it is not registered and its package is not there.
+ */
 export async function findBackend(name: string): Promise<Backend> {
   const known = backends.get(name);
   if (known !== undefined) return known;

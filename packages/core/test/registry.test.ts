@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BackendNotInstalledError, createLockProviderFromUrl } from "@dlock/core";
+import { BackendNotInstalledError, createLockProviderFromUrl, findBackend, parseBackendUrl, registerBackend } from "@dlock/core";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 describe("a backend that is not registered", () => {
@@ -33,4 +33,13 @@ describe("a backend that is not registered", () => {
     expect(error).toHaveProperty("code", "DLOCK_BACKEND_NOT_INSTALLED");
     expect((error as Error).message).toContain("npm install @dlock/absent");
   });
+});
+
+test("a tool finds the backend of a URL, under the name that its schemes share, and gets the URL without the provider's parameters", async () => {
+  const backend = { fromUrl: () => Promise.reject(new Error("not asked")), schemaSql: () => "CREATE TABLE" };
+  registerBackend("mysql", backend);
+  const { name, parsed, fromUrl } = parseBackendUrl("--url", "mariadb://host/app?ttl=5s&table=t");
+  expect([name, parsed.href, fromUrl]).toEqual(["mysql", "mariadb://host/app?table=t", { ttlMs: 5_000 }]);
+  expect(await findBackend(name)).toBe(backend);
+  expect(() => parseBackendUrl("--url", "mysql://me:se/cret@host")).toThrow(/^--url must be a URL(?!.*cret)/);
 });

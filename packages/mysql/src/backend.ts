@@ -2,6 +2,7 @@
 import { type BackendSection, checkSection, type LockDriver } from "@dlock/core";
 import { mysqlDriver } from "./driver.js";
 import type { MysqlDriverOptions } from "./options.js";
+import { schemaSql } from "./schema.js";
 
 export const backend = {
   /** @throws RangeError for a query parameter that does not exist or a value that makes no sense. */
@@ -15,4 +16,5 @@ export const backend = {
     checkSection(path, section, { ...sources, ...rest }, Object.keys(sources));
     return mysqlDriver(section as MysqlDriverOptions);
   },
+  schemaSql,
 };

@@ -1,5 +1,5 @@
 /** How `redis:` and `rediss:` URLs, and the section `redis` of a configuration, become drivers. */
-import { type BackendSection, checkSection, type LockDriver } from "@dlock/core";
+import { type BackendSection, type Call, checkSection, type Examination, type LockDriver } from "@dlock/core";
 import { redisDriver } from "./driver.js";
 import type { RedisDriverOptions } from "./options.js";
 
@@ -24,5 +24,14 @@ export const backend = {
   fromConfig(section: BackendSection, path: string): LockDriver {
     checkSection(path, section, shape, ["url", "client", "connection", "cluster"]);
     return redisDriver(section as RedisDriverOptions);
+  },
+  /** What `doctor` of the driver finds. */
+  async examine(url: URL, call: Call): Promise<Examination[]> {
+    const driver = redisDriver({ url });
+    try {
+      return (await driver.doctor(call)).map(({ server, warnings, ...facts }) => ({ server, warnings, facts }));
+    } finally {
+      await driver.close();
+    }
   },
 };

@@ -5,5 +5,8 @@ import { fileURLToPath } from "node:url";
 export default function build(): void {
   const root = fileURLToPath(new URL("../../../..", import.meta.url));
   const tsc = `${root}/node_modules/.bin/tsc`;
-  execFileSync(tsc, ["-b", "packages/cli", "packages/memory", "packages/sqlite"], { cwd: root, stdio: "inherit" });
+  execFileSync(tsc, ["-b", ...["cli", "memory", "mysql", "redis", "sqlite"].map((name) => `packages/${name}`)], {
+    cwd: root,
+    stdio: "inherit",
+  });
 }
