@@ -1,5 +1,4 @@
 /** A worker process: takes and gives back locks of all kinds at random, works on the registers under them, and notes what it believes. */
-import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createLockProviderFromUrl, type Lock, LockError, type LockOptions, type LockProvider } from "@dlock/core";
 import { History, now } from "./history.js";
@@ -18,12 +17,13 @@ class Worker {
     this.#job = job;
     this.#history = new History(job.histories, job.name);
     this.#random = new Random(job.seed);
-    process.on("message", (message: ToWorker) => {
-      if (message.type === "stop") this.#stopping = true;
-      if (message.type !== "answer") return;
-      this.#answers.get(message.id)?.(message);
-      this.#answers.delete(message.id);
-    });
+  }
+
+  hear(message: ToWorker): void {
+    if (message.type === "stop") this.#stopping = true;
+    if (message.type !== "answer") return;
+    this.#answers.get(message.id)?.(message);
+    this.#answers.delete(message.id);
   }
 
   async run(): Promise<void> {
@@ -136,8 +136,14 @@ function tell(message: FromWorker): void {
 // Without a supervisor there is no reason to work.
 const orphaned = () => process.exit(1);
 process.on("disconnect", orphaned);
-const [message] = (await once(process, "message")) as [ToWorker];
-if (message.type !== "job") throw new Error("the first message must be the job");
-await new Worker(message.job).run();
-process.off("disconnect", orphaned);
-process.disconnect();
+let worker: Worker | undefined;
+// All in one listener: the end may come together with the job.
+process.on("message", (message: ToWorker) => {
+  if (message.type === "job") {
+    worker = new Worker(message.job);
+    void worker.run().then(() => {
+      process.off("disconnect", orphaned);
+      process.disconnect();
+    });
+  } else worker?.hear(message);
+});
