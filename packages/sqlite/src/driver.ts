@@ -106,7 +106,7 @@ export function makeDriver(
 
   return {
     name: "sqlite",
-    capabilities: { scope: "host", minTtlMs: 1, ttlStepMs: 1, maxBatch: 500, watch: true, queue: false },
+    capabilities: { scope: "host", minTtlMs: 1, ttlStepMs: 1, maxBatch: 500, wakeMs: 1, watch: true, queue: false },
 
     acquire: (claims, { timeoutMs }) => batch(claims, { run: () => decide(claims), timeoutMs, yields: true }),
 
