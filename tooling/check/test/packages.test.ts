@@ -42,6 +42,26 @@ describe("manifests", () => {
   });
 });
 
+describe("manifests of a package that is built into one file", () => {
+  const files = (changes: Record<string, unknown>) => ({
+    "packages/etcd/package.json": manifestOf("etcd", changes),
+    "packages/etcd/src/index.ts": "export {};",
+    "packages/etcd/rolldown.config.mjs": "export default {};",
+  });
+  const bundled = {
+    exports: { ".": { types: "./dist/index.d.ts", default: "./dist/bundle/index.js" }, "./package.json": "./package.json" },
+    scripts: { build: "tsc -b && rolldown --config", test: "vitest run" },
+  };
+
+  it("lead to that file", async () => {
+    expect(await faultsIn(manifests, files(bundled))).toEqual([]);
+  });
+
+  it("do not lead past it", async () => {
+    expect(await faultsIn(manifests, files({}))).toHaveLength(2);
+  });
+});
+
 describe("surface", () => {
   const declarations = {
     "packages/etcd/package.json": manifestOf("etcd"),

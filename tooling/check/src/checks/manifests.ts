@@ -63,7 +63,12 @@ function textOf(path: string): string | undefined {
 }
 
 function fixed(name: string, folder: string): Record<string, unknown> {
-  const entry = (path: string) => ({ types: `./dist/${path}.d.ts`, default: `./dist/${path}.js` });
+  // A package of many files may be built into one for each entry.
+  const bundled = existsSync(join(folder, "rolldown.config.mjs"));
+  const entry = (path: string) => ({
+    types: `./dist/${path}.d.ts`,
+    default: bundled ? `./dist/bundle/${path.replace("/index", "")}.js` : `./dist/${path}.js`,
+  });
   const subpaths = readdirSync(join(folder, "src"), { withFileTypes: true })
     .filter((each) => each.isDirectory() && each.name === "conformance")
     .map((each) => [`./${each.name}`, entry(`${each.name}/index`)] as const);
@@ -78,6 +83,6 @@ function fixed(name: string, folder: string): Record<string, unknown> {
     files: ["dist", "src", "!dist/.tsbuildinfo", "README.md"],
     engines: { node: ">=20" },
     publishConfig: { access: "public" },
-    scripts: { build: "tsc -b", test: "vitest run" },
+    scripts: { build: bundled ? "tsc -b && rolldown --config" : "tsc -b", test: "vitest run" },
   };
 }
