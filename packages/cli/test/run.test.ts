@@ -3,8 +3,8 @@ import { constants } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { type Dlock, Folder, main } from "./support/dlock.ts";
 
-/** Says it is ready, and at SIGTERM says so and ends with 9. */
-const endsPolitely = ["sh", "-c", `trap 'echo ending; kill $!; exit 9' TERM; sleep 60 & echo ready; wait`];
+/** Says it is ready, and at SIGTERM says so and ends with 9. A sleeper that the kill misses, which has just been forked, must not keep the output open. */
+const endsPolitely = ["sh", "-c", `trap 'echo ending; kill $!; exit 9' TERM; sleep 60 >/dev/null 2>&1 & echo ready; wait`];
 /** Ends when a line is typed. */
 const endsWhenTold = ["sh", "-c", "echo ready; read line; echo $line"];
 
@@ -141,7 +141,7 @@ describe("dlock run", () => {
 
 describe("a signal", () => {
   test.each(["INT", "TERM", "HUP", "QUIT", "USR1", "USR2"])("SIG%s is passed on, and the command decides", async (signal) => {
-    const script = `trap 'echo got it; kill $!; exit 7' ${signal}; sleep 60 & echo ready; wait`;
+    const script = `trap 'echo got it; kill $!; exit 7' ${signal}; sleep 60 >/dev/null 2>&1 & echo ready; wait`;
     const dlock = new Folder().start("run", "k", "--", "sh", "-c", script);
     await dlock.said("ready");
     dlock.signal(`SIG${signal}` as NodeJS.Signals);
@@ -182,7 +182,7 @@ describe("when the lock is lost", () => {
 
   test("neither the message nor the signal makes the command's streams non-blocking", async () => {
     const folder = new Folder();
-    const script = `trap 'kill $!; grep -h flags /proc/self/fdinfo/0 /proc/self/fdinfo/2; exit 9' TERM; sleep 60 & echo ready; wait`;
+    const script = `trap 'kill $!; grep -h flags /proc/self/fdinfo/0 /proc/self/fdinfo/2; exit 9' TERM; sleep 60 >/dev/null 2>&1 & echo ready; wait`;
     for (const end of [(dlock: Dlock) => dlock.signal("SIGTERM"), () => folder.run("unlock", "k", "--force")]) {
       const dlock = folder.start("run", "k", "--ttl", "300ms", "--", "sh", "-c", script);
       await dlock.said("ready");
