@@ -56,7 +56,7 @@ export class Faults {
 
   async #pause(place: number): Promise<void> {
     this.#supervisor.stop(place);
-    await sleep(this.#random.between(0.5, 3) * this.#ttlMs);
+    await sleep(this.#random.between(0.7, 2.5) * this.#ttlMs);
     this.#supervisor.continue(place);
   }
 

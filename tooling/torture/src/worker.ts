@@ -102,7 +102,7 @@ class Worker {
     const name = `${key} ${token}`;
     this.#held.set(name, lock);
     if (mode === "exclusive") await this.#register("read", key, token);
-    await sleep(random.chance(0.03) ? random.between(0.5, 1.5) * this.#job.ttlMs : random.between(0, 20));
+    await sleep(random.chance(0.01) ? random.between(0.5, 1.5) * this.#job.ttlMs : random.between(0, 20));
     // Some look before they write, some trust to the fence.
     if (mode === "exclusive" && (lock.isHeld || random.chance(0.5))) await this.#register("write", key, token);
     this.#held.delete(name);
