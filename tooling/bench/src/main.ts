@@ -50,7 +50,7 @@ async function run(): Promise<void> {
     const suite = await (suites[name] as () => Promise<Suite>)();
     for await (const contest of suite(quick ? 0.2 : 1)) {
       process.stderr.write(`${name}: ${contest.title}\n`);
-      rows.push(...(await hold(contest, quick ? 3 : 7)));
+      rows.push(...(await hold(contest, quick ? 3 : 5)));
     }
   }
   const setting = settingOf(quick);

@@ -61,7 +61,7 @@ export async function* redisContests(scale: number): AsyncIterable<Contest> {
         better: "more",
         against: best,
         contestants: await each(polled, (recipe) =>
-          crowd("redis", recipe, url, { count, waiters: 16, forMs: 2_000 * scale, meter: meter(recipe) }),
+          crowd("redis", recipe, url, { count, waiters: 16, forMs: 1_000 * scale, meter: meter(recipe) }),
         ),
         ...(count === 4
           ? {
@@ -120,7 +120,7 @@ export async function* redisContests(scale: number): AsyncIterable<Contest> {
         unit: "cycles/s",
         better: "more",
         contestants: await each(all, (recipe) =>
-          contestant(recipe, far, { tasks: 16, units: Math.ceil(160 * scale), keyOf: (unit) => `far ${unit}` }),
+          contestant(recipe, far, { tasks: 16, units: Math.ceil(80 * scale), keyOf: (unit) => `far ${unit}` }),
         ),
       };
       yield {
@@ -129,7 +129,7 @@ export async function* redisContests(scale: number): AsyncIterable<Contest> {
         better: "more",
         against: best,
         contestants: await Promise.all([
-          contestant(dlockOnRedis, far, { tasks: 16, units: Math.ceil(640 * scale) }),
+          contestant(dlockOnRedis, far, { tasks: 16, units: Math.ceil(170 * scale) }),
           ...redisPeers.map((peer) => contestant(peer, far, { tasks: 16, units: 16 })),
         ]),
       };
