@@ -78,7 +78,9 @@ export function refresh(lease: Lease, ttlMs: number): Promise<void> {
 
 function submit(lease: Lease, ttlMs: number, now: number, receiver: Receiver<boolean>): void {
   const { engine, key, owner, token } = lease;
-  const longestMs = Math.max(lease.longestMs, ttlMs);
+  // From now on, not only when it is granted: a renewal that follows before the answer must not cut the longer one back.
+  lease.longestMs = Math.max(lease.longestMs, ttlMs);
+  const { longestMs } = lease;
   const answered: Receiver<boolean> = {
     onOutcome(outcome, sentAt, answeredAt) {
       lease.unanswered--;

@@ -181,6 +181,17 @@ describe("refresh", () => {
     expect(clock.now()).toBeGreaterThan(50_000);
   });
 
+  test("to a longer TTL is not shortened by a renewal that falls due while it is on its way", async () => {
+    const { clock, driver, locks } = scenario({ ttlMs: 3_000 });
+    const lock = await clock.until(locks.lock("a"));
+    await clock.advance(950);
+    driver.next("extend", slow(0, 200));
+    await clock.until(lock.refresh(60_000)); // Meanwhile the renewal of the first second is due, and follows at once.
+    await clock.advance(100);
+    expect(driver.claimsOf("extend").map(({ longestMs }) => longestMs)).toEqual([60_000, 60_000]);
+    expect(driver.table.holders("a")[0]?.remainingMs ?? 0).toBeGreaterThanOrEqual(lock.remainingMs);
+  });
+
   test("to a longer TTL outlives an older renewal whose answer is lost and that arrives late", async () => {
     const { clock, driver, locks } = scenario({ ttlMs: 3_000 });
     const lock = await clock.until(locks.lock("a"));
