@@ -30,6 +30,8 @@ export class Refused {
 /** With notifications the timer is only the safety net. */
 const watchedBackoff = exponentialBackoff(100, { capMs: 2_000, jitter: 0.5 });
 const polledBackoff = exponentialBackoff(10, { capMs: 100, jitter: 0.5 });
+/** The safety nets of many waiters fall due together, so that one call carries them all; each process has its own such moments. */
+const meetEveryMs = 50;
 /** No strategy is quicker. */
 const shortestPauseMs = 1;
 /** Asked again just after the holder's lease ends, not just before. */
@@ -246,17 +248,23 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
     }
     this.state = "sleeping";
     // Whatever the strategy says, others get their turn in between.
-    const byStrategy = now + Math.max(this.#interval, shortestPauseMs);
+    const pausedUntil = now + Math.max(this.#interval, shortestPauseMs);
+    const byStrategy = this.#isNotified ? Math.ceil(pausedUntil / meetEveryMs) * meetEveryMs : pausedUntil;
     // A place in the server's queue lasts for the TTL: ask again in time to keep it.
     const byServer = now + Math.min(remainingMs + afterExpiryMs, spec.queue ? spec.ttlMs / 3 : Number.POSITIVE_INFINITY);
     this.#timerIsStrategy = byStrategy <= byServer;
     this.#setTimer(Math.min(byStrategy, byServer, this.#deadline));
   }
 
+  /** Whether the timer is only a safety net. */
+  get #isNotified(): boolean {
+    return this.spec.retry === undefined && this.#engine.driver.watch !== undefined;
+  }
+
   /** Undefined when the strategy is used up. @throws RangeError for an interval that is none. */
   #nextInterval(): number | undefined {
     const { spec, key } = this;
-    this.#intervals ??= (spec.retry ?? (this.#engine.driver.watch ? watchedBackoff : polledBackoff))[Symbol.iterator]();
+    this.#intervals ??= (spec.retry ?? (this.#isNotified ? watchedBackoff : polledBackoff))[Symbol.iterator]();
     const { done, value } = this.#intervals.next();
     if (done === true) return undefined;
     if (typeof value !== "number" || !(value >= 0))
