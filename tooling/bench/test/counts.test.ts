@@ -87,6 +87,20 @@ test("64 waiters for a key that another provider holds ask the server as often a
   expect(counts.watch).toBe(1);
 });
 
+test("a thousand waiters for as many keys of another provider look again in at most 20 calls a second", async () => {
+  const { clock, store, locks, count } = world();
+  const other = world(clock, store);
+  const keys = Array.from({ length: 1_000 }, (_, index) => `key ${index}`);
+  const held = await Promise.all(keys.map((key) => other.locks.lock(key, { ttlMs: 600_000 })));
+  const waits = keys.map((key) => locks.lock(key, { waitMs: 60_000 }).catch(() => undefined));
+  await clock.pass(5_000);
+  const counts = await count(() => clock.pass(10_000));
+  expect(counts.claims).toBeGreaterThan(1_000);
+  expect(counts.acquire).toBeLessThanOrEqual(200);
+  await locks.close();
+  await Promise.all([...waits, ...held.map((lock) => lock.unlock())]);
+});
+
 test("10,000 held locks are renewed in calls of 500 and more, on one timer", async () => {
   const { clock, locks, count } = world();
   const handles = await Promise.all(Array.from({ length: 10_000 }, (_, index) => locks.lock(`key ${index}`, { ttlMs: 30_000 })));
