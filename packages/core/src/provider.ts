@@ -145,7 +145,8 @@ class Provider implements LockProvider {
   #closing: Promise<void> | undefined;
 
   constructor(driver: LockDriver, options: ProviderOptions) {
-    if (typeof driver?.acquire !== "function") throw new TypeError("driver must be a LockDriver, such as memoryDriver()");
+    if (typeof driver?.acquire !== "function")
+      throw new TypeError("driver must be a LockDriver, such as memoryDriver(); createLockProviderFromUrl takes URLs");
     const spec = resolveProviderOptions(options, driver.capabilities);
     this.instanceId = options.instanceId ?? createInstanceId();
     this.#engine = createEngine(driver, spec, this.instanceId, options);

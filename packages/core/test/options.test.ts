@@ -175,9 +175,9 @@ describe("createLockProvider()", () => {
     expect(() => createLockProvider(new ScriptedDriver(new VirtualClock()), { handOff } as ProviderOptions)).toThrow(name);
   });
 
-  test.each([[undefined], [null], [{}], ["memory"]])("refuses %j as a driver", (driver) => {
+  test.each([[undefined], [null], [{}], ["sqlite:./dlock.db"]])("refuses %j as a driver, and names who takes URLs", (driver) => {
     expect(() => createLockProvider(driver as never)).toThrow(TypeError);
-    expect(() => createLockProvider(driver as never)).toThrow("driver");
+    expect(() => createLockProvider(driver as never)).toThrow(/driver .* createLockProviderFromUrl/);
   });
 
   test("makes its options the defaults of every lock", async () => {

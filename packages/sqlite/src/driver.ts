@@ -42,7 +42,7 @@ export interface Internals {
  * @param file the path of the database file, made when it does not exist (its folder must), or `{ database }`: an open better-sqlite3
  * `Database` in WAL mode, which the driver uses between the caller's own transactions, with its pragmas put back, and leaves open when
  * it is closed.
- * @throws TypeError for an in-memory database, which nobody could share.
+ * @throws TypeError for an in-memory database, which nobody could share, and for what is neither path nor database.
  * @throws RangeError for an option out of range.
  */
 export function sqliteDriver(file: string | { readonly database: SqliteDatabase }, options: SqliteDriverOptions = {}): LockDriver {
@@ -152,13 +152,19 @@ function mintFor(sql: Statements, count: number): () => bigint {
 
 function checkFile(file: string | { readonly database: SqliteDatabase }): string | SqliteDatabase {
   if (typeof file !== "string") {
-    const { database } = file;
+    const database = (file as Partial<typeof file> | undefined)?.database;
+    if (typeof database?.prepare !== "function") {
+      throw new TypeError("file must be the path of a database file, or { database } with an open better-sqlite3 Database");
+    }
     if (database.memory) throw new TypeError("database is in memory, where no other process sees it: give a file, or use @dlock/memory");
     return database;
   }
   // better-sqlite3 takes a blank name for a temporary database.
   if (file.trim() === "" || file.trim() === ":memory:") {
     throw new TypeError(`file must be the path of a database file, not ${JSON.stringify(file)}; for one process use @dlock/memory`);
+  }
+  if (file.startsWith("sqlite:")) {
+    throw new TypeError(`file must be a path, not the URL ${JSON.stringify(file)}: createLockProviderFromUrl takes URLs`);
   }
   return file;
 }

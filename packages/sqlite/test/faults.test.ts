@@ -267,6 +267,16 @@ describe.each([["a limited file", limitedFile] as const, ...(mayMount() ? [["a s
   },
 );
 
+it.each([
+  [undefined, /path of a database file, or \{ database \}/],
+  [{ file: "locks.db" }, /path of a database file, or \{ database \}/],
+  ["sqlite:./locks.db", /not the URL "sqlite:.\/locks.db": createLockProviderFromUrl/],
+])("%j is neither path nor database, and the error says what is", (file, message) => {
+  const make = () => sqliteDriver(file as string);
+  expect(make).toThrow(TypeError);
+  expect(make).toThrow(message);
+});
+
 describe("the caller's own connection", () => {
   it("must not be in memory", () => {
     const database = new Database(":memory:");
