@@ -3,6 +3,11 @@
  * on shared machines; what ran a moment ago on the same one does not.
  */
 
+import { setFlagsFromString } from "node:v8";
+
+// A collection before each turn would throw away the compiled code of all who have not had theirs for a while: they would start cold every time.
+setFlagsFromString("--no-flush-bytecode");
+
 /** What one round says: the figure that is compared, and further ones by name, such as `"p99 ms"`. */
 export interface Round {
   readonly figure: number;
