@@ -8,10 +8,11 @@ import { leftovers } from "./checks/leftovers.js";
 import { links } from "./checks/links.js";
 import { manifests } from "./checks/manifests.js";
 import { namedExports } from "./checks/named-exports.js";
+import { namedTests } from "./checks/named-tests.js";
 import { published } from "./checks/published.js";
 import { surface } from "./checks/surface.js";
 
-const checks = [boundaries, manifests, namedExports, surface, headers, leftovers, links, examples, published];
+const checks = [boundaries, manifests, namedExports, surface, headers, leftovers, links, namedTests, examples, published];
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { update: { type: "boolean", default: false } } });
 const unknown = positionals.filter((name) => !checks.some((check) => check.name === name));

@@ -1,7 +1,8 @@
-/** The checks of the texts: their examples and their links. */
+/** The checks of the texts: their examples, their links and the tests they name. */
 import { describe, expect, it } from "vitest";
 import { examples } from "../src/checks/examples.ts";
 import { links } from "../src/checks/links.ts";
+import { namedTests } from "../src/checks/named-tests.ts";
 import { examplesIn } from "../src/examples.ts";
 import { checkout, faultsIn, withTools } from "./fixture.ts";
 
@@ -59,5 +60,42 @@ describe("links", () => {
 
   it("leaves other sites and code alone", async () => {
     expect(await faultsIn(links, { "README.md": "[x](https://example.com/x)\n```md\n[y](nowhere.md)\n```\n" })).toEqual([]);
+  });
+});
+
+describe("named tests", () => {
+  const files = {
+    "packages/a/test/a.test.ts": [
+      'it("is granted", () => {});',
+      'test.each([1])("takes %i", () => {});',
+      "it('says \\'no\\'', () => {});",
+      'const other = "is not granted";',
+    ].join("\n"),
+    "packages/a/src/cases.ts": 'export const cases = [{ name: "one of 40 wins", run() {} }];',
+  };
+  const faultsOf = (...lines: string[]) => faultsIn(namedTests, { ...files, "docs/seed-coverage.md": lines.join("\n") });
+
+  it("finds nothing wrong with titles that are in the files they follow", async () => {
+    const test = "[a/a](../packages/a/test/a.test.ts)";
+    const lines = [
+      `${test} “is granted”; ${test} “takes %i”; ${test} “says 'no'”`,
+      "[a/cases](../packages/a/src/cases.ts) “one of 40 wins”",
+    ];
+    expect(await faultsOf(...lines)).toEqual([]);
+  });
+
+  it("catches a title that is not there, or is no title there, and a file that is not there", async () => {
+    const lines = ["was granted", "is not granted"].map((title) => `[a/a](../packages/a/test/a.test.ts) “${title}”`);
+    expect(await faultsOf(...lines, "[b](../packages/b/test/b.test.ts) “is granted”")).toEqual([
+      "docs/seed-coverage.md: ../packages/a/test/a.test.ts has no test “was granted”",
+      "docs/seed-coverage.md: ../packages/a/test/a.test.ts has no test “is not granted”",
+      "docs/seed-coverage.md: ../packages/b/test/b.test.ts leads nowhere",
+    ]);
+  });
+
+  it("catches a title that names no file", async () => {
+    expect(await faultsOf("[a/a](../packages/a/test/a.test.ts) “is granted”, “is refused”")).toEqual([
+      "docs/seed-coverage.md: “is refused” does not follow the link to its file",
+    ]);
   });
 });
