@@ -3,11 +3,6 @@
  * on shared machines; what ran a moment ago on the same one does not.
  */
 
-import { setFlagsFromString } from "node:v8";
-
-// A collection before each turn would throw away the compiled code of all who have not had theirs for a while: they would start cold every time.
-setFlagsFromString("--no-flush-bytecode");
-
 /** What one round says: the figure that is compared, and further ones by name, such as `"p99 ms"`. */
 export interface Round {
   readonly figure: number;
@@ -74,7 +69,11 @@ export interface Row {
   readonly absent?: string;
 }
 
-/** Runs `rounds` rounds after one to warm up. The order turns, so that nobody always follows the same neighbour. */
+/**
+ * Runs `rounds` rounds after one to warm up. The order turns, so that nobody always follows the same neighbour. No collection is forced in
+ * between: it makes V8 forget the shapes of objects of which none lives just then, and with them the compiled code, which no program does
+ * to itself and which doubles the time of whoever has the most of it.
+ */
 export async function hold(contest: Contest, rounds: number): Promise<Row[]> {
   const { contestants } = contest;
   const results = contestants.map((): Round[] => []);
@@ -82,7 +81,6 @@ export async function hold(contest: Contest, rounds: number): Promise<Row[]> {
     for (let round = -1; round < rounds; round++) {
       for (let turn = 0; turn < contestants.length; turn++) {
         const index = (turn + Math.max(round, 0)) % contestants.length;
-        globalThis.gc?.();
         const said = await (contestants[index] as Contestant).round();
         if (round >= 0) (results[index] as Round[]).push(typeof said === "number" ? { figure: said } : said);
       }
