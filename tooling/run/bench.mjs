@@ -1,4 +1,4 @@
 import { prepare, run } from "./prepare.mjs";
 
 prepare();
-process.exit(run(process.execPath, ["--expose-gc", "tooling/bench/dist/main.js", ...process.argv.slice(2)]));
+process.exit(run(process.execPath, ["tooling/bench/dist/main.js", ...process.argv.slice(2)]));
