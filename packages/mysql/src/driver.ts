@@ -12,7 +12,15 @@ import { tables } from "./sql.js";
 import { sweep } from "./sweep.js";
 import { inspectKey, listLeases } from "./views.js";
 
-const capabilities: DriverCapabilities = { scope: "network", minTtlMs: 1, ttlStepMs: 1, maxBatch: 500, wakeMs: 10, watch: true, queue: false };
+const capabilities: DriverCapabilities = {
+  scope: "network",
+  minTtlMs: 1,
+  ttlStepMs: 1,
+  maxBatch: 500,
+  wakeMs: 10,
+  watch: true,
+  queue: false,
+};
 
 /** For what has no deadline of its caller's. */
 const lookMs = 5_000;
