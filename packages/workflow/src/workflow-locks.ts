@@ -145,7 +145,7 @@ class Locks implements WorkflowLocks {
 
   async runExecution<T>(executionId: string, ...rest: [Body<T>] | [RunOptions, Body<T>]): Promise<RunResult<T>> {
     this.#open();
-    const [options, body] = rest.length === 1 ? [{}, rest[0]] : rest;
+    const [options, body] = rest.length === 2 ? rest : [{}, rest[0]];
     checkId("executionId", executionId);
     checkRunOptions(options);
     if (typeof body !== "function") throw new TypeError("body must be a function that takes the execution");

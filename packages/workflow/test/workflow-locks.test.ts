@@ -42,6 +42,7 @@ describe("a wrong argument", () => {
     ],
     ["TypeError", () => locks().lockWorkflowTemplate(""), 'templateId must be a string that is not empty, got ""'],
     ["TypeError", () => locks().runExecution("", () => {}), 'executionId must be a string that is not empty, got ""'],
+    ["TypeError", () => Reflect.apply(locks().runExecution, locks(), ["e"]), "body must be a function that takes the execution"],
     ["TypeError", () => locks().runExecution("e", {} as never), "body must be a function that takes the execution"],
     ["TypeError", () => locks().lockWorkflowExecution("e", null as never), "options must be an object, got null"],
     [
