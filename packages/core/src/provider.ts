@@ -10,7 +10,8 @@ import { LockLostError, LockNotAcquiredError, ProviderClosedError } from "./erro
 import type { LockEventName, LockEvents } from "./events.js";
 import { checkKey } from "./key.js";
 import type { Lock, LockHandle } from "./lock.js";
-import { type LockAll, LockAllHandle, type LockAllRequest, mergeRequests, Taking } from "./lock-all.js";
+import { type LockAllRequest, mergeRequests, Taking } from "./lock-all.js";
+import { type LockAll, LockAllHandle } from "./lock-all-handle.js";
 import { fieldsOf } from "./logger.js";
 import {
   type AcquireSpec,
