@@ -19,6 +19,9 @@ export interface LockAll extends AsyncDisposable {
   unlock(): Promise<boolean>;
 }
 
+/** As with a single lock, whoever still listens has not dropped it. */
+const handleOfSignal = new WeakMap<AbortSignal, LockAllHandle>();
+
 /** Many locks as one. */
 export class LockAllHandle implements LockAll {
   readonly #locks: readonly Lock[];

@@ -188,6 +188,3 @@ export function mergeRequests(
   }
   return [...merged.values()].sort((one, other) => Buffer.compare(Buffer.from(one.key), Buffer.from(other.key)));
 }
-
-/** As with a single lock, whoever still listens has not dropped it. */
-const _handleOfSignal = new WeakMap<AbortSignal, LockAllHandle>();
