@@ -100,8 +100,8 @@ ${parts.join("\n\n")}
 
 ## Settings
 
-Locks of 30 s everywhere. Peers that poll do so every few milliseconds here, far more often than by default, since that is what serves their
-throughput best; dlock is used with its defaults.
+Locks of 30 s, of 6 s where their renewal is measured. Peers that poll do so every few milliseconds here, far more often than by default; these
+intervals were chosen in favour of their throughput, not searched for. dlock is used with its defaults.
 
 ${settings(rows)}
 

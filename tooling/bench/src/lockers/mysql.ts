@@ -7,7 +7,7 @@ import mysql from "mysql2/promise";
 import type { Recipe } from "../locker.js";
 
 const ttlMs = 30_000;
-/** Verrou polls: found by trying 2, 5 and 10 ms, as with Redis. */
+/** Verrou polls: far more often than by default; chosen, not searched for. */
 const pollMs = 5;
 const connections = 16;
 
