@@ -8,9 +8,7 @@ import { expect, it } from "vitest";
 import { temporaryFolder } from "./support/files.ts";
 
 const main = fileURLToPath(new URL("support/turns-main.mjs", import.meta.url));
-const sections = 400;
-/** `handOff.max` of the processes, and the grant before. */
-const turn = 4 + 1;
+const sections = 1_500;
 
 it("a process whose tasks all want one key lets another process have its turn after handOff.max", { timeout: 120_000 }, async () => {
   const folder = temporaryFolder();
@@ -30,6 +28,6 @@ it("a process whose tasks all want one key lets another process have its turn af
     last + 1,
   );
   const turns = contested.filter((pid, i) => i > 0 && pid !== contested[i - 1]).length;
-  // Without turns there is one change or none. How many of those due really come depends on how soon a loaded machine runs the one who was woken.
-  expect(turns).toBeGreaterThan(contested.length / turn / 10);
+  // Without turns there is one change at the most. How many of those due really come depends on how soon a busy machine runs whoever was woken.
+  expect(turns).toBeGreaterThan(3);
 });
