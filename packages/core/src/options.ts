@@ -148,6 +148,9 @@ export interface ProviderSpec {
   readonly failureRate: Required<FailureRateOptions> | undefined;
 }
 
+/** What may be said of a lock however it is taken. */
+const everyAcquisition = ["metadata", "attemptTimeoutMs", "autoRenew", "maxHoldMs", "reentrant", "detached"] as const;
+
 const lockOptionNames = [
   "ttlMs",
   "waitMs",
@@ -158,12 +161,7 @@ const lockOptionNames = [
   "mode",
   "limit",
   "owner",
-  "metadata",
-  "attemptTimeoutMs",
-  "autoRenew",
-  "maxHoldMs",
-  "reentrant",
-  "detached",
+  ...everyAcquisition,
   "queue",
 ] as const satisfies readonly (keyof LockOptions)[];
 
@@ -173,25 +171,10 @@ const tryLockOptionNames = [
   "mode",
   "limit",
   "owner",
-  "metadata",
-  "attemptTimeoutMs",
-  "autoRenew",
-  "maxHoldMs",
-  "reentrant",
-  "detached",
+  ...everyAcquisition,
 ] as const satisfies readonly (keyof TryLockOptions)[];
 
-export const lockAllOptionNames = [
-  "ttlMs",
-  "waitMs",
-  "signal",
-  "metadata",
-  "attemptTimeoutMs",
-  "autoRenew",
-  "maxHoldMs",
-  "reentrant",
-  "detached",
-] as const satisfies readonly (keyof LockAllOptions)[];
+export const lockAllOptionNames = ["ttlMs", "waitMs", "signal", ...everyAcquisition] as const satisfies readonly (keyof LockAllOptions)[];
 
 const providerOptionNames = [
   "ttlMs",
