@@ -3,6 +3,8 @@
  * on shared machines; what ran a moment ago on the same one does not.
  */
 
+import type { Profiler } from "./profile.js";
+
 /** What one round says: the figure that is compared, and further ones by name, such as `"p99 ms"`. */
 export interface Round {
   readonly figure: number;
@@ -31,8 +33,8 @@ export interface Contest {
   readonly unit: string;
   /** Whether a larger figure is better (throughput) or a smaller one (latency). */
   readonly better: "more" | "less";
-  /** The first is the floor that the others are compared with, unless `against` says otherwise. */
-  readonly contestants: readonly Contestant[];
+  /** Opened when it is their turn. The first is the floor that the others are compared with, unless `against` says otherwise. */
+  contestants(): readonly Contestant[] | Promise<readonly Contestant[]>;
   /** Instead of the first: whoever of the others than this one did best in a round. */
   readonly against?: { readonly bestBut: string };
   readonly targets?: readonly Target[];
@@ -70,17 +72,18 @@ export interface Row {
 }
 
 /**
- * Runs `rounds` rounds after one to warm up. The order turns, so that nobody always follows the same neighbour. No collection is forced in
- * between: it makes V8 forget the shapes of objects of which none lives just then, and with them the compiled code, which no program does
- * to itself and which doubles the time of whoever has the most of it.
+ * Runs `rounds` rounds after one to warm up. No collection is forced in between: it makes V8 forget the shapes of objects of which none lives
+ * just then, and with them the compiled code, which no program does to itself and which doubles the time of whoever has the most of it.
+ *
+ * @param profiler looks on at dlock's turns.
  */
-export async function hold(contest: Contest, rounds: number): Promise<Row[]> {
-  const { contestants } = contest;
+export async function hold(contest: Contest, rounds: number, profiler?: Profiler): Promise<Row[]> {
+  const opened = await contest.contestants();
+  const contestants = profiler === undefined ? opened : opened.map((each) => profiler.watch(contest, each));
   const results = contestants.map((): Round[] => []);
   try {
     for (let round = -1; round < rounds; round++) {
-      for (let turn = 0; turn < contestants.length; turn++) {
-        const index = (turn + Math.max(round, 0)) % contestants.length;
+      for (const index of order(contestants.length, Math.max(round, 0))) {
         const said = await (contestants[index] as Contestant).round();
         if (round >= 0) (results[index] as Round[]).push(typeof said === "number" ? { figure: said } : said);
       }
@@ -89,16 +92,25 @@ export async function hold(contest: Contest, rounds: number): Promise<Row[]> {
     for (const contestant of contestants) await contestant.close?.();
   }
   const absent = Object.entries(contest.absent ?? {}).map(([name, why]) => absentee(contest, name, why));
-  return [...contestants.map((contestant, index) => judge(contest, contestant, results, index)), ...absent];
+  const floor = floorOf(contest, contestants, results);
+  return [...contestants.map((contestant, index) => judge(contest, contestant, floor, results, index)), ...absent];
+}
+
+/**
+ * Whose turn it is, one after another. Every second round goes backwards: who came early comes late, and a machine that grows slower or faster
+ * meanwhile favours nobody. Every two rounds somebody else begins.
+ */
+export function order(count: number, round: number): number[] {
+  const forth = Array.from({ length: count }, (_, turn) => (turn + (round >> 1)) % count);
+  return round % 2 === 0 ? forth : forth.reverse();
 }
 
 /** One figure of one contestant, round for round. */
 type Series = readonly number[];
 
-function judge(contest: Contest, { name, settings }: Contestant, results: readonly Round[][], index: number): Row {
+function judge(contest: Contest, { name, settings }: Contestant, floor: Series, results: readonly Round[][], index: number): Row {
   const { title, unit, better, targets = [] } = contest;
   const rounds = (results[index] as Round[]).map(({ figure }) => figure);
-  const floor = floorOf(contest, results);
   const ratios = rounds.map((figure, round) => figure / (floor[round] as number));
   const names = Object.keys(results[index]?.[0]?.besides ?? {});
   return {
@@ -132,7 +144,7 @@ function besides(results: readonly Round[][], index: number, name: string): Seri
   });
 }
 
-function floorOf({ contestants, against, better }: Contest, results: readonly Round[][]): Series {
+function floorOf({ against, better }: Contest, contestants: readonly Contestant[], results: readonly Round[][]): Series {
   if (against === undefined) return (results[0] as Round[]).map(({ figure }) => figure);
   const others = results.filter((_, index) => contestants[index]?.name !== against.bestBut);
   return (results[0] as Round[]).map((_, round) => {

@@ -1,12 +1,14 @@
 /**
- * `npm run bench [-- SUITE…] [--quick] [--json FILE] [--write-docs]`: runs the suites, prints the table, keeps the raw figures or writes the
- * document if asked to. `npm run bench -- compare A.json B.json`: what changed between two runs.
+ * `npm run bench [-- SUITE…] [--only TEXT] [--rounds N] [--quick] [--json FILE] [--cpu-prof FOLDER] [--write-docs]`: runs the suites, or of them
+ * the work whose title has the text in it; prints the table; keeps the raw figures, profiles dlock or writes the document if asked to.
+ * `npm run bench -- compare A.json B.json`: what changed between two runs.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { type Contest, hold, type Row } from "./contest.js";
 import { documentOf, type Setting, settingOf } from "./document.js";
+import { Profiler } from "./profile.js";
 import { comparison, table, targets } from "./report.js";
 
 /** @param scale below 1 for a quick look: less work in a round. */
@@ -32,8 +34,11 @@ interface Run {
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    only: { type: "string", multiple: true, default: [] },
+    rounds: { type: "string" },
     quick: { type: "boolean", default: false },
     json: { type: "string" },
+    "cpu-prof": { type: "string" },
     "write-docs": { type: "boolean", default: false },
   },
 });
@@ -44,18 +49,25 @@ async function run(): Promise<void> {
   const unknown = positionals.filter((name) => suites[name] === undefined);
   if (unknown.length > 0)
     fail(`unknown suite ${unknown.join(", ")}; there are ${Object.keys(suites).join(", ")}, and compare A.json B.json`);
-  const { quick } = values;
+  const { quick, only } = values;
+  const rounds = Number(values.rounds ?? (quick ? 3 : 7));
+  if (!Number.isInteger(rounds) || rounds < 1) fail(`--rounds takes a whole number, not ${JSON.stringify(values.rounds)}`);
+  const folder = values["cpu-prof"];
+  const profiler = folder === undefined ? undefined : new Profiler(folder);
   const rows: Row[] = [];
   for (const name of positionals.length > 0 ? positionals : Object.keys(suites)) {
     const suite = await (suites[name] as () => Promise<Suite>)();
     for await (const contest of suite(quick ? 0.2 : 1)) {
-      process.stderr.write(`${name}: ${contest.title}\n`);
-      rows.push(...(await hold(contest, quick ? 3 : 5)));
+      if (only.length > 0 && !only.some((text) => contest.title.toLowerCase().includes(text.toLowerCase()))) continue;
+      process.stderr.write(`${contest.title}\n`);
+      rows.push(...(await hold(contest, rounds, profiler)));
     }
   }
+  if (rows.length === 0) fail(`no work has ${only.map((text) => JSON.stringify(text)).join(" or ")} in its title`);
   const setting = settingOf(quick);
   console.log(`Node ${setting.node}, ${setting.machine}, ${setting.date}\n`);
   console.log(`${table(rows)}\n\n${targets(rows)}`);
+  if (profiler !== undefined) console.log(`\ndlock's turns, by the time spent in a function itself:\n${profiler.summary()}`);
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ setting, rows } satisfies Run, undefined, 2)}\n`);
   if (values["write-docs"]) writeFileSync(document, documentOf(setting, rows));
 }

@@ -8,12 +8,12 @@ import { redisPeers } from "./lockers/redis.js";
 const readers = 16;
 
 /** Readers' sections a second beside one writer that comes again and again. */
-export async function readersAndWriter(url: string, forMs: number): Promise<Contest> {
+export function readersAndWriter(url: string, forMs: number): Contest {
   return {
     title: `redis, ${readers} readers and a writer, sections of 1 ms`,
     unit: "readers' sections/s",
     better: "more",
-    contestants: [await reading(url, forMs, "exclusive"), await reading(url, forMs, "shared")],
+    contestants: async () => [await reading(url, forMs, "exclusive"), await reading(url, forMs, "shared")],
     absent: Object.fromEntries(redisPeers.map(({ name }) => [name, "has no shared mode"])),
   };
 }

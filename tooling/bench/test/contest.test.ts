@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Contest, hold, median, together } from "../src/contest.ts";
+import { type Contest, hold, median, order, together } from "../src/contest.ts";
 import { jain } from "../src/processes.ts";
 import { comparison, table } from "../src/report.ts";
 
@@ -9,7 +9,7 @@ function contest(better: "more" | "less", figures: Record<string, number[]>, tar
     const left = [999, ...values];
     return { name, round: async () => left.shift() as number };
   });
-  return { title: "work", unit: "cycles/s", better, contestants, targets };
+  return { title: "work", unit: "cycles/s", better, contestants: () => contestants, targets };
 }
 
 test("a ratio is taken within each round, and the warm-up does not count", async () => {
@@ -38,7 +38,7 @@ test("a target may be a difference to the floor, or a value measured besides", a
     { name: "dlock", of: "commands", as: "value", atMost: 0.2 },
     { name: "dlock", of: "commands", atMost: 0.01 },
   ];
-  const [, row] = await hold({ title: "work", unit: "ms", better: "less", contestants, targets }, 3);
+  const [, row] = await hold({ title: "work", unit: "ms", better: "less", contestants: () => contestants, targets }, 3);
   expect(row?.judgements.map(({ measured, reached }) => [measured, reached])).toEqual([
     [7, true],
     [0.1, true],
@@ -80,7 +80,7 @@ test("contestants are closed even when a round fails", async () => {
       closed++;
     },
   };
-  await expect(hold({ title: "work", unit: "", better: "more", contestants: [failing] }, 1)).rejects.toThrow("broken");
+  await expect(hold({ title: "work", unit: "", better: "more", contestants: () => [failing] }, 1)).rejects.toThrow("broken");
   expect(closed).toBe(1);
 });
 
@@ -100,4 +100,13 @@ test("work is shared by so many tasks and done once each", async () => {
 
 test("the median of an even number of figures lies between the middle ones", () => {
   expect(median([4, 1, 3, 2])).toBe(2.5);
+});
+
+test("every second round goes backwards, and every two rounds somebody else begins", () => {
+  expect([0, 1, 2, 3].map((round) => order(3, round))).toEqual([
+    [0, 1, 2],
+    [2, 1, 0],
+    [1, 2, 0],
+    [0, 2, 1],
+  ]);
 });

@@ -26,9 +26,8 @@ export async function* etcdContests(scale: number): AsyncIterable<Contest> {
         title: `etcd, distinct keys, ${tasks} at once`,
         unit: "cycles/s",
         better: "more",
-        contestants: await Promise.all(
-          [txnsByHand, dlockOnEtcd, ...etcdPeers].map((recipe) => contestant(recipe, url, { tasks, units, keyOf, meter })),
-        ),
+        contestants: async () =>
+          Promise.all([txnsByHand, dlockOnEtcd, ...etcdPeers].map((recipe) => contestant(recipe, url, { tasks, units, keyOf, meter }))),
         targets: [{ name: dlock, atLeast: ratio }],
       };
     }
@@ -36,18 +35,19 @@ export async function* etcdContests(scale: number): AsyncIterable<Contest> {
       title: "etcd, one key, 16 waiters in one process",
       unit: "sections/s",
       better: "more",
-      contestants: [
-        await contestant(txnsByHand, url, { tasks: 1, units: Math.ceil(500 * scale), keyOf: (unit) => `alone ${unit}`, meter }),
-        await contestant(dlockOnEtcd, url, { tasks: 16, units: Math.ceil(15_000 * scale), meter }),
-        ...(await Promise.all(etcdPeers.map((peer) => contestant(peer, url, { tasks: 16, units: Math.ceil(200 * scale), meter })))),
-      ].map((each, index) => (index === 0 ? { ...each, name: `${each.name}, distinct keys, 1 at once` } : each)),
+      contestants: async () =>
+        [
+          await contestant(txnsByHand, url, { tasks: 1, units: Math.ceil(500 * scale), keyOf: (unit) => `alone ${unit}`, meter }),
+          await contestant(dlockOnEtcd, url, { tasks: 16, units: Math.ceil(15_000 * scale), meter }),
+          ...(await Promise.all(etcdPeers.map((peer) => contestant(peer, url, { tasks: 16, units: Math.ceil(200 * scale), meter })))),
+        ].map((each, index) => (index === 0 ? { ...each, name: `${each.name}, distinct keys, 1 at once` } : each)),
       targets: [{ name: dlock, atLeast: 20 }],
     };
     yield {
       title: "etcd, hand-over between two processes, p50",
       unit: "ms",
       better: "less",
-      contestants: [
+      contestants: async () => [
         roundTrip(url, 200 * scale),
         ...(await Promise.all([dlockOnEtcd, ...etcdPeers].map((recipe) => handOver("etcd", recipe, url, 60 * scale)))),
       ],
@@ -58,7 +58,7 @@ export async function* etcdContests(scale: number): AsyncIterable<Contest> {
       title: `etcd, ${held.toLocaleString("en-US")} held locks renewed once`,
       unit: "ms of client CPU",
       better: "less",
-      contestants: [
+      contestants: async () => [
         await renewal(etcdDriver({ connection: { hosts: [url] } }), held, "ttlMs 6000; one lease each would take a message each", {
           name: "messages",
           read: () => etcdMessages(url),

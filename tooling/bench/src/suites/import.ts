@@ -10,7 +10,7 @@ export function* importContests(scale: number): Iterable<Contest> {
     title: "import of @dlock/core",
     unit: "ms for a start of node",
     better: "less",
-    contestants: [
+    contestants: () => [
       { name: "node -e 0", round: async () => start(["-e", "0"], starts) },
       {
         name: "node, importing @dlock/core",

@@ -12,7 +12,7 @@ export function* memoryContests(scale: number): Iterable<Contest> {
       title: `memory, distinct keys, ${concurrency} at once`,
       unit: "cycles/s",
       better: "more",
-      contestants: [
+      contestants: () => [
         {
           name: "async-mutex runExclusive",
           round: () => throughput(cycles, () => together(concurrency, cycles, () => new Mutex().runExclusive(nothing))),
@@ -28,7 +28,7 @@ export function* memoryContests(scale: number): Iterable<Contest> {
     title: "memory, 64 waiters on one key",
     unit: "sections/s",
     better: "more",
-    contestants: [
+    contestants: () => [
       {
         name: "async-mutex runExclusive",
         round: () => throughput(cycles, () => together(64, cycles, () => mutex.runExclusive(nothing))),
@@ -43,7 +43,7 @@ export function* memoryContests(scale: number): Iterable<Contest> {
     title: "memory, withLock (the context) against lock + unlock",
     unit: "cycles/s",
     better: "more",
-    contestants: [
+    contestants: () => [
       {
         name: "dlock lock + unlock",
         round: () =>

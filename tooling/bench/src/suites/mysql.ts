@@ -29,9 +29,8 @@ export async function* mysqlContests(scale: number): AsyncIterable<Contest> {
         title: `mysql, distinct keys, ${tasks} at once`,
         unit: "cycles/s",
         better: "more",
-        contestants: await Promise.all(
-          [rowByHand, dlockOnMysql, ...mysqlPeers].map((recipe) => contestant(recipe, url, { tasks, units, keyOf, meter })),
-        ),
+        contestants: async () =>
+          Promise.all([rowByHand, dlockOnMysql, ...mysqlPeers].map((recipe) => contestant(recipe, url, { tasks, units, keyOf, meter }))),
         targets: [{ name: dlock, atLeast: ratio }],
       };
     }
@@ -39,18 +38,19 @@ export async function* mysqlContests(scale: number): AsyncIterable<Contest> {
       title: "mysql, one key, 16 waiters in one process",
       unit: "sections/s",
       better: "more",
-      contestants: [
-        await contestant(rowByHand, url, { tasks: 1, units: Math.ceil(1_000 * scale), keyOf: (unit) => `alone ${unit}`, meter }),
-        await contestant(dlockOnMysql, url, { tasks: 16, units: Math.ceil(15_000 * scale), meter }),
-        ...(await Promise.all(mysqlPeers.map((peer) => contestant(peer, url, { tasks: 16, units: Math.ceil(500 * scale), meter })))),
-      ].map((each, index) => (index === 0 ? { ...each, name: `${each.name}, distinct keys, 1 at once` } : each)),
+      contestants: async () =>
+        [
+          await contestant(rowByHand, url, { tasks: 1, units: Math.ceil(1_000 * scale), keyOf: (unit) => `alone ${unit}`, meter }),
+          await contestant(dlockOnMysql, url, { tasks: 16, units: Math.ceil(15_000 * scale), meter }),
+          ...(await Promise.all(mysqlPeers.map((peer) => contestant(peer, url, { tasks: 16, units: Math.ceil(500 * scale), meter })))),
+        ].map((each, index) => (index === 0 ? { ...each, name: `${each.name}, distinct keys, 1 at once` } : each)),
       targets: [{ name: dlock, atLeast: 10 }],
     };
     yield {
       title: "mysql, hand-over between two processes, p50",
       unit: "ms",
       better: "less",
-      contestants: await Promise.all([...mysqlPeers, dlockOnMysql].map((recipe) => handOver("mysql", recipe, url, 60 * scale))),
+      contestants: async () => Promise.all([...mysqlPeers, dlockOnMysql].map((recipe) => handOver("mysql", recipe, url, 60 * scale))),
       targets: [{ name: dlock, as: "value", atMost: 15 }],
     };
     const held = Math.ceil(10_000 * Math.max(scale, 0.2));
@@ -59,7 +59,7 @@ export async function* mysqlContests(scale: number): AsyncIterable<Contest> {
       title: `mysql, ${held.toLocaleString("en-US")} held locks renewed once`,
       unit: "ms of client CPU",
       better: "less",
-      contestants: [await renewal(mysqlDriver({ url }), held, "ttlMs 6000", all)],
+      contestants: async () => [await renewal(mysqlDriver({ url }), held, "ttlMs 6000", all)],
       targets: [{ name: dlock, of: "statements", as: "value", atMost: 20 }],
     };
     for (const keys of [1, 1_000]) {
@@ -67,7 +67,7 @@ export async function* mysqlContests(scale: number): AsyncIterable<Contest> {
         title: `mysql, 1,000 waiters for ${keys === 1 ? "one key" : "1,000 keys"} held elsewhere`,
         unit: "statements/s",
         better: "less",
-        contestants: [await waiters(url, 1_000, keys, Math.max(3_000 * scale, 1_000), all)],
+        contestants: async () => [await waiters(url, 1_000, keys, Math.max(3_000 * scale, 1_000), all)],
         targets: [{ name: dlock, as: "value", atMost: 200 }],
       };
     }

@@ -33,9 +33,8 @@ export async function* redisContests(scale: number): AsyncIterable<Contest> {
         title: `redis, distinct keys, ${tasks} at once`,
         unit: "cycles/s",
         better: "more",
-        contestants: await each(all, (recipe) =>
-          contestant(recipe, url, { tasks, units, keyOf: (unit) => `key ${unit}`, meter: meter(recipe) }),
-        ),
+        contestants: async () =>
+          each(all, (recipe) => contestant(recipe, url, { tasks, units, keyOf: (unit) => `key ${unit}`, meter: meter(recipe) })),
         targets: [{ name: dlock, atLeast: ratio }, ...(tasks === 256 ? [{ name: dlock, of: "client CPU µs", atMost: 0.25 }] : [])],
       };
     }
@@ -44,10 +43,11 @@ export async function* redisContests(scale: number): AsyncIterable<Contest> {
       unit: "sections/s",
       better: "more",
       against: best,
-      contestants: await Promise.all([
-        contestant(dlockOnRedis, url, { tasks: 16, units: Math.ceil(100_000 * scale), meter: meter(dlockOnRedis) }),
-        ...redisPeers.map((peer) => contestant(peer, url, { tasks: 16, units: Math.ceil(2_000 * scale), meter: meter(peer) })),
-      ]),
+      contestants: async () =>
+        Promise.all([
+          contestant(dlockOnRedis, url, { tasks: 16, units: Math.ceil(100_000 * scale), meter: meter(dlockOnRedis) }),
+          ...redisPeers.map((peer) => contestant(peer, url, { tasks: 16, units: Math.ceil(2_000 * scale), meter: meter(peer) })),
+        ]),
       targets: [
         { name: dlock, atLeast: 20 },
         { name: dlock, of: commands, as: "value", atMost: 0.2 },
@@ -60,9 +60,8 @@ export async function* redisContests(scale: number): AsyncIterable<Contest> {
         unit: "sections/s",
         better: "more",
         against: best,
-        contestants: await each(polled, (recipe) =>
-          crowd("redis", recipe, url, { count, waiters: 16, forMs: 1_000 * scale, meter: meter(recipe) }),
-        ),
+        contestants: async () =>
+          each(polled, (recipe) => crowd("redis", recipe, url, { count, waiters: 16, forMs: 1_000 * scale, meter: meter(recipe) })),
         ...(count === 4
           ? {
               targets: [
@@ -79,7 +78,7 @@ export async function* redisContests(scale: number): AsyncIterable<Contest> {
       title: "redis, hand-over between two processes, p50",
       unit: "ms",
       better: "less",
-      contestants: [
+      contestants: async () => [
         await publishLatency(url, 200 * scale),
         ...(await each(polled, (recipe) => handOver("redis", recipe, url, 100 * scale))),
       ],
@@ -89,28 +88,29 @@ export async function* redisContests(scale: number): AsyncIterable<Contest> {
       title: "redis, drain of 64 waiters with sections of 1 ms",
       unit: "ms",
       better: "less",
-      contestants: [sectionsAlone(64), ...(await each(polled, (recipe) => drainer(recipe, url, 64)))],
+      contestants: async () => [sectionsAlone(64), ...(await each(polled, (recipe) => drainer(recipe, url, 64)))],
       targets: [{ name: dlock, atMost: 1.15 }],
     };
-    yield await renewalOnRedis(url, Math.ceil(10_000 * Math.max(scale, 0.2)));
+    yield renewalOnRedis(url, Math.ceil(10_000 * Math.max(scale, 0.2)));
     yield {
       title: "redis, semaphore of 8 with 32 waiters, sections of 1 ms",
       unit: "sections/s",
       better: "more",
-      contestants: await each(semaphores(8), (recipe) =>
-        contestant(recipe, url, {
-          tasks: 32,
-          units: Math.ceil(2_000 * scale),
-          keyOf: () => "semaphore",
-          section: oneMs,
-          meter: meter(recipe),
-        }),
-      ),
+      contestants: async () =>
+        each(semaphores(8), (recipe) =>
+          contestant(recipe, url, {
+            tasks: 32,
+            units: Math.ceil(2_000 * scale),
+            keyOf: () => "semaphore",
+            section: oneMs,
+            meter: meter(recipe),
+          }),
+        ),
       absent: Object.fromEntries(
         redisPeers.filter(({ name }) => !name.startsWith("redis-semaphore")).map(({ name }) => [name, "has no semaphore"]),
       ),
     };
-    yield await readersAndWriter(url, 500 * scale);
+    yield readersAndWriter(url, 500 * scale);
     const proxy = await startProxy(server);
     proxy.delay(50);
     try {
@@ -119,19 +119,19 @@ export async function* redisContests(scale: number): AsyncIterable<Contest> {
         title: "redis, 100 ms away, distinct keys, 16 at once",
         unit: "cycles/s",
         better: "more",
-        contestants: await each(all, (recipe) =>
-          contestant(recipe, far, { tasks: 16, units: Math.ceil(80 * scale), keyOf: (unit) => `far ${unit}` }),
-        ),
+        contestants: async () =>
+          each(all, (recipe) => contestant(recipe, far, { tasks: 16, units: Math.ceil(80 * scale), keyOf: (unit) => `far ${unit}` })),
       };
       yield {
         title: "redis, 100 ms away, one key, 16 waiters in one process",
         unit: "sections/s",
         better: "more",
         against: best,
-        contestants: await Promise.all([
-          contestant(dlockOnRedis, far, { tasks: 16, units: Math.ceil(170 * scale) }),
-          ...redisPeers.map((peer) => contestant(peer, far, { tasks: 16, units: 16 })),
-        ]),
+        contestants: async () =>
+          Promise.all([
+            contestant(dlockOnRedis, far, { tasks: 16, units: Math.ceil(170 * scale) }),
+            ...redisPeers.map((peer) => contestant(peer, far, { tasks: 16, units: 16 })),
+          ]),
       };
     } finally {
       await proxy.close();

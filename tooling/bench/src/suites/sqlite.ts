@@ -18,28 +18,32 @@ export async function* sqliteContests(scale: number): AsyncIterable<Contest> {
       title: "sqlite FULL, distinct keys, 1 at once",
       unit: "cycles/s",
       better: "more",
-      contestants: [floor(folder, "one", cycles), dlock(folder, "one", cycles, 1, (unit) => `key ${unit % 64}`), lockfile(folder, cycles)],
+      contestants: () => [
+        floor(folder, "one", cycles),
+        dlock(folder, "one", cycles, 1, (unit) => `key ${unit % 64}`),
+        lockfile(folder, cycles),
+      ],
       targets: [{ name: "dlock", atLeast: 0.85 }],
     };
     yield {
       title: "sqlite FULL, 64 keys at once",
       unit: "cycles/s",
       better: "more",
-      contestants: [floor(folder, "many", cycles), dlock(folder, "many", cycles * 5, 64, (unit) => `key ${unit % 64}`)],
+      contestants: () => [floor(folder, "many", cycles), dlock(folder, "many", cycles * 5, 64, (unit) => `key ${unit % 64}`)],
       targets: [{ name: "dlock", atLeast: 5 }],
     };
     yield {
       title: "sqlite FULL, 16 waiters on one key in one process",
       unit: "sections/s",
       better: "more",
-      contestants: [floor(folder, "same", cycles), dlock(folder, "same", cycles * 5, 16, () => "key")],
+      contestants: () => [floor(folder, "same", cycles), dlock(folder, "same", cycles * 5, 16, () => "key")],
       targets: [{ name: "dlock", atLeast: 10 }],
     };
     yield {
       title: "sqlite, hand-over between two processes, p50",
       unit: "ms",
       better: "less",
-      contestants: [
+      contestants: async () => [
         await handOver("sqlite", sqlitePoll, join(folder, "hand-over-poll.db"), 50 * scale),
         await handOver("sqlite", dlockOnSqlite, join(folder, "hand-over.db"), 200 * scale),
       ],
