@@ -1,7 +1,7 @@
 export type { EtcdCluster } from "./etcd.js";
 export { startEtcd } from "./etcd.js";
 export type { ServiceName } from "./install.js";
-export { ensureInstalled } from "./install.js";
+export { ensureInstalled, fakeTimeLibrary } from "./install.js";
 export type { MysqlService } from "./mysql.js";
 export { startMysql } from "./mysql.js";
 export { freePort } from "./ports.js";

@@ -99,8 +99,8 @@ function withoutAutostart(install: () => void): void {
   }
 }
 
-/** The library that fakes the clock of a process. Debian keeps it beside the libraries of the architecture. */
-function fakeTimeLibrary(): string | undefined {
+/** The library that fakes the clock of a process, where it is installed. Debian keeps it beside the libraries of the architecture. */
+export function fakeTimeLibrary(): string | undefined {
   for (const folder of list("/usr/lib")) {
     const found = list(join("/usr/lib", folder, "faketime")).find((name) => name === "libfaketimeMT.so.1");
     if (found !== undefined) return join("/usr/lib", folder, "faketime", found);
