@@ -9,6 +9,8 @@ import type { Profiler } from "./profile.js";
 export interface Round {
   readonly figure: number;
   readonly besides?: Readonly<Record<string, number>>;
+  /** What each process had of the whole, in parts of 1, where several share it. */
+  readonly shares?: readonly number[];
 }
 
 /** One way to do the work. `round` does it once. */
@@ -16,6 +18,8 @@ export interface Contestant {
   readonly name: string;
   /** How it is set up, for the reader to judge whether that is fair. */
   readonly settings?: string;
+  /** Where it stands on a line of growth, for instance how many keys are held. */
+  readonly at?: number;
   round(): Promise<number | Round>;
   close?(): Promise<void> | void;
 }
@@ -27,12 +31,21 @@ export type Target = {
   readonly as?: "ratio" | "difference" | "value";
 } & ({ readonly atLeast: number } | { readonly atMost: number });
 
+/** How large a round is. */
+export interface Size {
+  readonly forMs: number;
+  /** How many locks are held where their renewal is measured. */
+  readonly held: number;
+}
+
 export interface Contest {
   readonly title: string;
   /** What the figures count. */
   readonly unit: string;
   /** Whether a larger figure is better (throughput) or a smaller one (latency). */
   readonly better: "more" | "less";
+  /** Where it stands on a line of works that differ in nothing else: how many go on at once. */
+  readonly at?: number;
   /** Opened when it is their turn. The first is the floor that the others are compared with, unless `against` says otherwise. */
   contestants(): readonly Contestant[] | Promise<readonly Contestant[]>;
   /** Instead of the first: whoever of the others than this one did best in a round. */
@@ -57,6 +70,7 @@ export interface Row {
   readonly better: "more" | "less";
   readonly name: string;
   readonly settings: string | undefined;
+  readonly at?: number | undefined;
   readonly median: number;
   /** To the floor of the same round: the median of the rounds, the lowest and the highest. */
   readonly ratio: number;
@@ -64,6 +78,8 @@ export interface Row {
   readonly highest: number;
   /** The medians of what was measured besides. */
   readonly besides: Readonly<Record<string, number>>;
+  /** What each process had, the luckiest first: medians of the rounds. */
+  readonly shares?: readonly number[] | undefined;
   readonly judgements: readonly Judgement[];
   /** Every round's figure. */
   readonly rounds: readonly number[];
@@ -108,7 +124,13 @@ export function order(count: number, round: number): number[] {
 /** One figure of one contestant, round for round. */
 type Series = readonly number[];
 
-function judge(contest: Contest, { name, settings }: Contestant, floor: Series, results: readonly Round[][], index: number): Row {
+function judge(
+  contest: Contest,
+  { name, settings, at = contest.at }: Contestant,
+  floor: Series,
+  results: readonly Round[][],
+  index: number,
+): Row {
   const { title, unit, better, targets = [] } = contest;
   const rounds = (results[index] as Round[]).map(({ figure }) => figure);
   const ratios = rounds.map((figure, round) => figure / (floor[round] as number));
@@ -119,11 +141,13 @@ function judge(contest: Contest, { name, settings }: Contestant, floor: Series, 
     better,
     name,
     settings,
+    at,
     median: median(rounds),
     ratio: median(ratios),
     lowest: Math.min(...ratios),
     highest: Math.max(...ratios),
     besides: Object.fromEntries(names.map((each) => [each, median(besides(results, index, each))])),
+    shares: sharesOf(results[index] as Round[]),
     judgements: targets
       .filter((target) => target.name === name)
       .map((target) => {
@@ -134,6 +158,11 @@ function judge(contest: Contest, { name, settings }: Contestant, floor: Series, 
       }),
     rounds,
   };
+}
+
+function sharesOf(rounds: readonly Round[]): number[] | undefined {
+  const sorted = rounds.flatMap(({ shares }) => (shares === undefined ? [] : [[...shares].sort((one, other) => other - one)]));
+  return sorted[0]?.map((_, rank) => median(sorted.map((shares) => shares[rank] as number)));
 }
 
 function besides(results: readonly Round[][], index: number, name: string): Series {
@@ -184,38 +213,4 @@ export function quantile(values: readonly number[], share: number): number {
     return ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
   }
   return sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)] as number;
-}
-
-/** Units a second of `work`, which does `units` of them. */
-export async function throughput(units: number, work: () => Promise<unknown>): Promise<number> {
-  const start = performance.now();
-  await work();
-  return (units / (performance.now() - start)) * 1_000;
-}
-
-/** `tasks` at once share `units` runs of `run`. */
-export async function together(tasks: number, units: number, run: (unit: number) => Promise<unknown>): Promise<void> {
-  let next = 0;
-  const worker = async () => {
-    while (next < units) await run(next++);
-  };
-  await Promise.all(Array.from({ length: tasks }, worker));
-}
-
-/** The throughput of `together`, with the latency of a unit and the CPU time that this process spent on it. */
-export async function timed(tasks: number, units: number, run: (unit: number) => Promise<unknown>): Promise<Round> {
-  const latencies: number[] = [];
-  const cpu = process.cpuUsage();
-  const start = performance.now();
-  await together(tasks, units, async (unit) => {
-    const from = performance.now();
-    await run(unit);
-    latencies.push(performance.now() - from);
-  });
-  const elapsedMs = performance.now() - start;
-  const { user, system } = process.cpuUsage(cpu);
-  return {
-    figure: (units / elapsedMs) * 1_000,
-    besides: { "p50 ms": quantile(latencies, 0.5), "p99 ms": quantile(latencies, 0.99), "client CPU µs": (user + system) / units },
-  };
 }

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { cpus, release, totalmem, type } from "node:os";
 import type { Row } from "./contest.js";
-import { settings, table, targets } from "./report.js";
+import { settings, tables, targets } from "./report.js";
 
 const require = createRequire(import.meta.url);
 
@@ -69,7 +69,7 @@ export function documentOf({ date, machine, node, servers, packages, quick }: Se
       .map(([name, version]) => `${name} ${version}`)
       .join(", ");
   const suites = [...new Set(rows.map(suiteOf))];
-  const parts = suites.map((suite) => `### ${suite}\n\n${table(rows.filter((row) => suiteOf(row) === suite))}`);
+  const parts = suites.map((suite) => `### ${suite}\n\n${tables(rows.filter((row) => suiteOf(row) === suite))}`);
   return `# Benchmarks
 
 Written by \`npm run bench -- --write-docs\` on ${date}${quick ? " (a quick look, with little work in a round)" : ""}; do not edit by hand.

@@ -1,6 +1,7 @@
 /** Lockers: what can hold a key while a section runs. Every library and every floor is one, so that all do the same work. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Contestant, type Round, timed } from "./contest.js";
+import type { Contestant } from "./contest.js";
+import { clientCpu, each, latency, metered, repeated, type Work } from "./work.js";
 
 export interface Locker {
   /** Waits as long as it takes, runs `section` under the lock, lets go. */
@@ -18,12 +19,6 @@ export interface Recipe {
   open(url: string): Promise<Locker>;
 }
 
-/** Something that is counted on the server, such as commands; the difference of two readings belongs to a round. */
-export interface Meter {
-  readonly name: string;
-  read(): Promise<number>;
-}
-
 export async function nothing(): Promise<void> {}
 
 /** A section in which something happens that takes 1 ms. */
@@ -33,46 +28,67 @@ export async function oneMs(): Promise<void> {
 
 export const dlock = "dlock";
 
-/** A locker that does `units` sections with `tasks` at once, in this process. */
+/** A locker that does sections again and again, in this process. */
 export async function contestant(
   recipe: Recipe,
   url: string,
-  work: { tasks: number; units: number; keyOf?: (unit: number) => string; section?: () => Promise<void>; meter?: Meter },
+  work: Work & { keyOf?: (unit: number) => string; section?: () => Promise<void> },
 ): Promise<Contestant> {
   const locker = await recipe.open(url);
-  const { tasks, units, keyOf = () => "key", section = nothing, meter } = work;
+  const { keyOf = () => "key", section = nothing } = work;
+  return {
+    name: recipe.name,
+    settings: recipe.settings,
+    round: () => repeated(work, (unit) => locker.hold(keyOf(unit), section)),
+    close: () => locker.close(),
+  };
+}
+
+/** As many sections of 1 ms as there are tasks, all asked for at once: how long until the last is over, in ms. */
+export async function drainer(recipe: Recipe, url: string, { tasks, forMs, meter }: Work): Promise<Contestant> {
+  const locker = await recipe.open(url);
   return {
     name: recipe.name,
     settings: recipe.settings,
     async round() {
-      const before = await meter?.read();
-      const round = await timed(tasks, units, (unit) => locker.hold(keyOf(unit), section));
-      if (meter === undefined || before === undefined) return round;
-      return { ...round, besides: { ...round.besides, [meter.name]: ((await meter.read()) - before) / units } };
+      const latencies: number[] = [];
+      const cpu = process.cpuUsage();
+      const { done, counts } = await metered(meter, () =>
+        drains(forMs, async () => {
+          const start = performance.now();
+          const waiter = async () => {
+            await locker.hold("key", oneMs);
+            latencies.push(performance.now() - start);
+          };
+          await Promise.all(Array.from({ length: tasks }, waiter));
+        }),
+      );
+      const { user, system } = process.cpuUsage(cpu);
+      const units = latencies.length;
+      return { figure: done, besides: { ...latency(latencies), [clientCpu]: (user + system) / units, ...each(counts, units) } };
     },
     close: () => locker.close(),
   };
 }
 
-/** The same, told as how long all units took, in ms. */
-export async function drainer(recipe: Recipe, url: string, tasks: number): Promise<Contestant> {
-  const { round, ...rest } = await contestant(recipe, url, { tasks, units: tasks, section: oneMs });
-  return { ...rest, round: async () => inMs(await round(), tasks) };
-}
-
-function inMs(round: number | Round, units: number): Round {
-  const { figure, besides = {} } = typeof round === "number" ? { figure: round } : round;
-  return { figure: (units / figure) * 1_000, besides };
-}
-
 /** The sections alone: what a drain costs at least. */
-export function sectionsAlone(units: number): Contestant {
+export function sectionsAlone(units: number, forMs: number): Contestant {
   return {
     name: "the sections one after another, no lock",
-    async round() {
-      const start = performance.now();
-      for (let unit = 0; unit < units; unit++) await oneMs();
-      return performance.now() - start;
-    },
+    round: () =>
+      drains(forMs, async () => {
+        for (let unit = 0; unit < units; unit++) await oneMs();
+      }),
   };
+}
+
+/** The mean time of one drain of as many as there is time for, in ms. */
+async function drains(forMs: number, drain: () => Promise<void>): Promise<number> {
+  const start = performance.now();
+  let count = 0;
+  do {
+    await drain();
+    count++;
+  } while (performance.now() - start < forMs);
+  return (performance.now() - start) / count;
 }

@@ -6,13 +6,15 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { type Contest, hold, type Row } from "./contest.js";
+import { type Contest, hold, type Row, type Size } from "./contest.js";
 import { documentOf, type Setting, settingOf } from "./document.js";
 import { Profiler } from "./profile.js";
-import { comparison, table, targets } from "./report.js";
+import { comparison, tables, targets } from "./report.js";
 
-/** @param scale below 1 for a quick look: less work in a round. */
-type Suite = (scale: number) => AsyncIterable<Contest> | Iterable<Contest>;
+type Suite = (size: Size) => AsyncIterable<Contest> | Iterable<Contest>;
+
+const full: Size = { forMs: 400, held: 10_000 };
+const quickly: Size = { forMs: 100, held: 2_000 };
 
 /** Loaded when it is its turn: one suite's clients are no business of another's. */
 const suites: Readonly<Record<string, () => Promise<Suite>>> = {
@@ -57,7 +59,7 @@ async function run(): Promise<void> {
   const rows: Row[] = [];
   for (const name of positionals.length > 0 ? positionals : Object.keys(suites)) {
     const suite = await (suites[name] as () => Promise<Suite>)();
-    for await (const contest of suite(quick ? 0.2 : 1)) {
+    for await (const contest of suite(quick ? quickly : full)) {
       if (only.length > 0 && !only.some((text) => contest.title.toLowerCase().includes(text.toLowerCase()))) continue;
       process.stderr.write(`${contest.title}\n`);
       rows.push(...(await hold(contest, rounds, profiler)));
@@ -66,7 +68,7 @@ async function run(): Promise<void> {
   if (rows.length === 0) fail(`no work has ${only.map((text) => JSON.stringify(text)).join(" or ")} in its title`);
   const setting = settingOf(quick);
   console.log(`Node ${setting.node}, ${setting.machine}, ${setting.date}\n`);
-  console.log(`${table(rows)}\n\n${targets(rows)}`);
+  console.log(`${tables(rows)}\n\n${targets(rows)}`);
   if (profiler !== undefined) console.log(`\ndlock's turns, by the time spent in a function itself:\n${profiler.summary()}`);
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ setting, rows } satisfies Run, undefined, 2)}\n`);
   if (values["write-docs"]) writeFileSync(document, documentOf(setting, rows));

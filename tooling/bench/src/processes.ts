@@ -2,13 +2,32 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { type Contestant, median, type Round } from "./contest.js";
-import type { Meter, Recipe } from "./locker.js";
+import { type Contestant, quantile, type Round } from "./contest.js";
+import type { Recipe } from "./locker.js";
 import type { Server } from "./recipes.js";
+import { clientCpu, each, latency, type Meter, metered } from "./work.js";
 
 export type Order =
-  | { readonly what: "turns"; readonly turns: number }
-  | { readonly what: "crowd"; readonly waiters: number; readonly forMs: number };
+  | { readonly what: "turns"; readonly forMs: number }
+  | { readonly what: "crowd"; readonly waiters: number; readonly forMs: number; readonly keys: Keys };
+
+/** Whether all waiters of all processes want one key, or each has its own. */
+export type Keys = "one" | "own";
+
+/** What a process says of its work, with the microseconds of CPU time that it took. */
+export interface Turns {
+  readonly moments: readonly Moment[];
+  readonly cpu: number;
+}
+export interface Crowd {
+  /** How many sections each waiter had. */
+  readonly sections: readonly number[];
+  /** What whole cycles took, in ms. */
+  readonly cycles: readonly number[];
+  readonly longestWait: number;
+  readonly tookMs: number;
+  readonly cpu: number;
+}
 
 export interface Moment {
   readonly what: "granted" | "released";
@@ -18,48 +37,62 @@ export interface Moment {
 }
 
 /** Two processes pass one key to and fro: the median time from a release to the grant of the other one, in ms. */
-export async function handOver(server: Server, recipe: Recipe, url: string, turns: number): Promise<Contestant> {
-  const processes = await start(2, "worker.js", [server, recipe.name, url]);
+export async function handOver(server: Server, recipe: Recipe, url: string, forMs: number, meter?: Meter): Promise<Contestant> {
+  const processes = await startWorkers(2, server, recipe, url);
   return {
     name: recipe.name,
     settings: recipe.settings,
-    async round() {
-      const reports = await tell<Moment[]>(processes, { what: "turns", turns: Math.max(Math.round(turns), 10) });
-      return median(gaps(reports.flat()));
+    async round(): Promise<Round> {
+      const { done, counts } = await metered(meter, () => tell<Turns>(processes, { what: "turns", forMs }));
+      const waits = gaps(done.flatMap(({ moments }) => moments));
+      const sections = done.reduce((sum, { moments }) => sum + moments.length / 2, 0);
+      return {
+        figure: quantile(waits, 0.5),
+        besides: { "p99 ms": quantile(waits, 0.99), [clientCpu]: cpuOf(done) / sections, ...each(counts, sections) },
+      };
     },
     close: () => stop(processes),
   };
 }
 
 /** `count` processes with `waiters` each want one key for a while: sections a second in all, how evenly, and the longest wait. */
-export async function crowd(
-  server: Server,
-  recipe: Recipe,
-  url: string,
-  { count, waiters, forMs, meter }: { count: number; waiters: number; forMs: number; meter?: Meter },
-): Promise<Contestant> {
-  const processes = await start(count, "worker.js", [server, recipe.name, url]);
+export async function crowd(server: Server, recipe: Recipe, url: string, work: CrowdWork & { count: number }): Promise<Contestant> {
+  const processes = await startWorkers(work.count, server, recipe, url);
   return {
     name: recipe.name,
     settings: recipe.settings,
-    async round(): Promise<Round> {
-      const before = await meter?.read();
-      const began = performance.now();
-      const reports = await tell<{ sections: number[]; waits: number[] }>(processes, { what: "crowd", waiters, forMs });
-      const tookMs = performance.now() - began;
-      const sections = reports.flatMap((report) => report.sections);
-      const all = sections.reduce((sum, each) => sum + each, 0);
-      return {
-        figure: (all / tookMs) * 1_000,
-        besides: {
-          "fairness (Jain)": jain(sections),
-          "longest wait ms": Math.max(...reports.flatMap((report) => report.waits)),
-          ...(meter === undefined || before === undefined ? {} : { [meter.name]: ((await meter.read()) - before) / all }),
-        },
-      };
-    },
+    round: () => crowded(processes, work),
     close: () => stop(processes),
   };
+}
+
+export interface CrowdWork {
+  readonly waiters: number;
+  readonly forMs: number;
+  readonly keys?: Keys;
+  readonly meter?: Meter;
+}
+
+/** One round of a crowd. */
+export async function crowded(processes: readonly ChildProcess[], { waiters, forMs, keys = "one", meter }: CrowdWork): Promise<Round> {
+  const { done, counts } = await metered(meter, () => tell<Crowd>(processes, { what: "crowd", waiters, forMs, keys }));
+  const sections = done.flatMap((report) => report.sections);
+  const all = total(sections);
+  return {
+    figure: (all / Math.max(...done.map(({ tookMs }) => tookMs))) * 1_000,
+    besides: {
+      "fairness (Jain)": jain(sections),
+      "longest wait ms": Math.max(...done.map(({ longestWait }) => longestWait)),
+      ...latency(done.flatMap(({ cycles }) => cycles)),
+      [clientCpu]: cpuOf(done) / all,
+      ...each(counts, all),
+    },
+    shares: done.map((report) => total(report.sections) / all),
+  };
+}
+
+function startWorkers(count: number, server: Server, recipe: Recipe, url: string): Promise<ChildProcess[]> {
+  return start(count, "worker.js", [server, recipe.name, url]);
 }
 
 /** Processes that have said they are ready. */
@@ -70,7 +103,8 @@ export async function start(count: number, file: string, args: readonly string[]
   return processes;
 }
 
-async function tell<T>(processes: readonly ChildProcess[], order: Order): Promise<T[]> {
+/** What each of them answers. */
+export async function tell<T>(processes: readonly ChildProcess[], order: object): Promise<T[]> {
   return Promise.all(
     processes.map(async (each) => {
       each.send(order);
@@ -105,7 +139,15 @@ function gaps(moments: readonly Moment[]): number[] {
 
 /** Jain's index (Jain, Chiu and Hawe, 1984): 1 when all got the same, 1/n when one got everything. */
 export function jain(shares: readonly number[]): number {
-  const sum = shares.reduce((all, each) => all + each, 0);
+  const sum = total(shares);
   const squares = shares.reduce((all, each) => all + each * each, 0);
   return squares === 0 ? 1 : (sum * sum) / (shares.length * squares);
+}
+
+function total(numbers: readonly number[]): number {
+  return numbers.reduce((sum, each) => sum + each, 0);
+}
+
+function cpuOf(reports: readonly { readonly cpu: number }[]): number {
+  return total(reports.map(({ cpu }) => cpu));
 }

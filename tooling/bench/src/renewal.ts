@@ -4,9 +4,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createLockProvider, type LockDriver, type LockProvider } from "@dlock/core";
 import { redisDriver } from "@dlock/redis";
 import { Redis } from "ioredis";
-import { type Contest, type Contestant, type Round, together } from "./contest.js";
+import type { Contest, Contestant, Round } from "./contest.js";
 import { counted } from "./counting.js";
-import { dlock, type Meter } from "./locker.js";
+import { dlock } from "./locker.js";
+import { type Counts, type Meter, metered, together } from "./work.js";
 
 /** Short, so that a round need not wait long for its renewal. */
 const ttlMs = 6_000;
@@ -28,7 +29,6 @@ export async function renewal(driver: LockDriver, count: number, settings: strin
     async round() {
       // All fall due together; what is left of the last time must not be counted with this one.
       await sleep(ttlMs / 12);
-      const before = await meter?.read();
       const goal = locks.stats().refreshCount + count;
       const watch = new LoopWatch();
       let isBegun = false;
@@ -37,13 +37,14 @@ export async function renewal(driver: LockDriver, count: number, settings: strin
         isBegun = true;
         watch.start();
       };
-      // Renewal keeps no process alive, so somebody has to.
-      while (!isBegun) await sleep(5);
-      await renewedTo(locks, goal);
-      const round = await watch.end();
+      const { done, counts } = await metered(meter, async () => {
+        // Renewal keeps no process alive, so somebody has to.
+        while (!isBegun) await sleep(5);
+        await renewedTo(locks, goal);
+        return watch.end();
+      });
       if (locks.stats().lost > 0 || locks.stats().active !== count) throw new Error("locks were lost while they were renewed");
-      if (meter === undefined || before === undefined) return round;
-      return { ...round, besides: { ...round.besides, [meter.name]: (await meter.read()) - before } };
+      return withCounts(done, counts);
     },
     async close() {
       handles.length = 0;
@@ -79,12 +80,12 @@ class LoopWatch {
   }
 }
 
-export function renewalOnRedis(url: string, count: number): Contest {
+export function renewalOnRedis(url: string, count: number, meter: Meter): Contest {
   return {
     title: `redis, ${count.toLocaleString("en-US")} held locks renewed once`,
     unit: "ms of client CPU",
     better: "less",
-    contestants: async () => [await oneCommandEach(url, count), await renewal(redisDriver({ url }), count, `ttlMs ${ttlMs}`)],
+    contestants: async () => [await oneCommandEach(url, count, meter), await renewal(redisDriver({ url }), count, `ttlMs ${ttlMs}`, meter)],
     targets: [
       { name: dlock, atMost: 0.25 },
       { name: dlock, of: "longest stall ms", as: "value", atMost: 10 },
@@ -92,7 +93,11 @@ export function renewalOnRedis(url: string, count: number): Contest {
   };
 }
 
-async function oneCommandEach(url: string, count: number): Promise<Contestant> {
+function withCounts({ figure, besides }: Round, counts: Counts): Round {
+  return { figure, besides: { ...besides, ...counts } };
+}
+
+async function oneCommandEach(url: string, count: number, meter: Meter): Promise<Contestant> {
   const client = new Redis(url);
   const script = 'if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("pexpire", KEYS[1], ARGV[2]) else return 0 end';
   const sha = (await client.script("LOAD", script)) as string;
@@ -104,9 +109,12 @@ async function oneCommandEach(url: string, count: number): Promise<Contestant> {
     async round() {
       const watch = new LoopWatch();
       await sleep(5);
-      watch.start();
-      await Promise.all(keys.map((key) => client.evalsha(sha, 1, key, "mine", 600_000)));
-      return watch.end();
+      const { done, counts } = await metered(meter, async () => {
+        watch.start();
+        await Promise.all(keys.map((key) => client.evalsha(sha, 1, key, "mine", 600_000)));
+        return watch.end();
+      });
+      return withCounts(done, counts);
     },
     close: () => client.disconnect(),
   };

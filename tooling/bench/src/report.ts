@@ -1,22 +1,24 @@
 /** Rows as people read them, and what changed between two runs. */
 import type { Judgement, Row } from "./contest.js";
 
-/** Every row with its figures. */
-export function table(rows: readonly Row[]): string {
-  const header = ["work", "who", "median", "ratio", "min – max", "besides", "target"];
-  const lines = rows.map((row, index) => {
-    const title = index > 0 && rows[index - 1]?.title === row.title ? "" : row.title;
-    if (row.absent !== undefined) return [title, row.name, "", "", "", row.absent, ""];
+/** A table for each work, under its title: everybody's figures, and why there are none. */
+export function tables(rows: readonly Row[]): string {
+  return [...new Set(rows.map(({ title }) => title))]
+    .map((title) => `#### ${title}\n\n${table(rows.filter((row) => row.title === title))}`)
+    .join("\n\n");
+}
+
+function table(rows: readonly Row[]): string {
+  const besides = [...new Set(rows.flatMap((row) => Object.keys(row.besides)))];
+  const header = ["who", rows[0]?.unit ?? "", "ratio", "min – max", ...besides];
+  const lines = rows.map((row) => {
+    if (row.absent !== undefined) return [row.name, "", "", row.absent, ...besides.map(() => "")];
     return [
-      title,
       row.name,
-      `${figure(row.median)} ${row.unit}`,
+      figure(row.median),
       row.ratio.toFixed(2),
       `${row.lowest.toFixed(2)} – ${row.highest.toFixed(2)}`,
-      Object.entries(row.besides)
-        .map(([name, value]) => `${name} ${figure(value)}`)
-        .join(", "),
-      row.judgements.map((each) => `${aim(each)} ${each.reached ? "reached" : "missed"}`).join("; "),
+      ...besides.map((name) => (row.besides[name] === undefined ? "" : figure(row.besides[name]))),
     ];
   });
   return markdown(header, lines);

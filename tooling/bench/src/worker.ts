@@ -1,24 +1,27 @@
 /** One process of several that want the same key: argv is the server, the name of a recipe and the address. It does what the parent says. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Locker } from "./locker.js";
-import type { Moment, Order } from "./processes.js";
+import type { Crowd, Moment, Order, Turns } from "./processes.js";
 import { recipeOf, type Server } from "./recipes.js";
 
 const [server = "", name = "", url = ""] = process.argv.slice(2);
 const locker = await (await recipeOf(server as Server, name)).open(url);
 
-process.on("message", (order: Order) => {
-  const done = order.what === "turns" ? turns(locker, order.turns) : crowd(locker, order);
-  void done.then((report) => process.send?.(report));
+process.on("message", async (order: Order) => {
+  const cpu = process.cpuUsage();
+  const report = order.what === "turns" ? await turns(locker, order.forMs) : await crowd(locker, order);
+  const { user, system } = process.cpuUsage(cpu);
+  process.send?.({ ...report, cpu: user + system });
 });
 process.on("disconnect", () => void locker.close());
 process.send?.("ready");
 
-/** Takes the key so many times, and tells the moments on the clock that all processes of a machine share. */
-async function turns({ hold }: Locker, count: number): Promise<Moment[]> {
+/** Takes the key again and again, and tells the moments on the clock that all processes of a machine share. */
+async function turns({ hold }: Locker, forMs: number): Promise<Omit<Turns, "cpu">> {
+  const end = performance.now() + forMs;
   const moments: Moment[] = [];
   const tell = (what: Moment["what"]) => moments.push({ what, pid: process.pid, at: Number(process.hrtime.bigint()) / 1e6 });
-  for (let turn = 0; turn < count; turn++) {
+  while (performance.now() < end) {
     await hold("hand-over", async () => {
       tell("granted");
       // Long enough for the other one to be waiting.
@@ -26,26 +29,28 @@ async function turns({ hold }: Locker, count: number): Promise<Moment[]> {
       tell("released");
     });
   }
-  return moments;
+  return { moments };
 }
 
-/** So many waiters take the key again and again for a while. */
-async function crowd(
-  { hold }: Locker,
-  { waiters, forMs }: Extract<Order, { what: "crowd" }>,
-): Promise<{ sections: number[]; waits: number[] }> {
-  const end = performance.now() + forMs;
+/** So many waiters take the key, or each its own, again and again for a while. */
+async function crowd({ hold }: Locker, { waiters, forMs, keys }: Extract<Order, { what: "crowd" }>): Promise<Omit<Crowd, "cpu">> {
+  const start = performance.now();
+  const end = start + forMs;
   const sections = new Array<number>(waiters).fill(0);
-  const waits: number[] = [];
+  const cycles: number[] = [];
+  let longestWait = 0;
   const waiter = async (_: unknown, index: number) => {
-    for (let from = performance.now(); from < end; from = performance.now()) {
-      await hold("crowd", async () => {
-        waits.push(performance.now() - from);
+    const key = keys === "one" ? "crowd" : `own ${process.pid} ${index}`;
+    for (let from = performance.now(); from < end; ) {
+      await hold(key, async () => {
+        longestWait = Math.max(longestWait, performance.now() - from);
         sections[index] = (sections[index] as number) + 1;
       });
+      const done = performance.now();
+      cycles.push(done - from);
+      from = done;
     }
   };
   await Promise.all(Array.from({ length: waiters }, waiter));
-  // Only the longest ones are of interest.
-  return { sections, waits: waits.sort((one, other) => other - one).slice(0, 1) };
+  return { sections, cycles, longestWait, tookMs: performance.now() - start };
 }

@@ -1,7 +1,9 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { type Contest, hold, median, order, together } from "../src/contest.ts";
+import { type Contest, hold, median, order } from "../src/contest.ts";
 import { jain } from "../src/processes.ts";
-import { comparison, table } from "../src/report.ts";
+import { comparison, tables, targets } from "../src/report.ts";
+import { metered, repeated, together } from "../src/work.ts";
 
 function contest(better: "more" | "less", figures: Record<string, number[]>, targets: Contest["targets"] = []): Contest {
   const contestants = Object.entries(figures).map(([name, values]) => {
@@ -25,7 +27,7 @@ test("a target is reached from above for throughput and from below for latency",
   expect(faster[1]?.judgements[0]?.reached).toBe(false);
   const slower = await hold(contest("less", { floor: [10], dlock: [1] }, [{ name: "dlock", atMost: 0.1 }]), 1);
   expect(slower[1]?.judgements[0]?.reached).toBe(true);
-  expect(table(slower)).toContain("at most 0.1 × the floor reached");
+  expect(targets(slower)).toContain("| work |  | at most 0.1 × the floor | 0.1 | reached |");
 });
 
 test("a target may be a difference to the floor, or a value measured besides", async () => {
@@ -55,7 +57,7 @@ test("the floor may be whoever of the others did best in a round, and who cannot
     ["fast", 0.75],
     ["third", Number.NaN],
   ]);
-  expect(table(rows)).toContain("| third |  |  |  | does not wait |");
+  expect(tables(rows)).toContain("| third |  |  | does not wait |");
 });
 
 test("two runs are compared by their ratios, and only what left the spread of the rounds is called a change", async () => {
@@ -109,4 +111,48 @@ test("every second round goes backwards, and every two rounds somebody else begi
     [1, 2, 0],
     [0, 2, 1],
   ]);
+});
+
+test("a round goes on for as long as it is told, finishes what it has begun, and tells what one cycle took", async () => {
+  let begun = 0;
+  let finished = 0;
+  const start = performance.now();
+  const { figure, besides } = await repeated({ tasks: 3, forMs: 50 }, async () => {
+    begun++;
+    await sleep(5);
+    finished++;
+  });
+  const tookMs = performance.now() - start;
+  expect(tookMs).toBeGreaterThanOrEqual(50);
+  expect(finished).toBe(begun);
+  // The rate is that of its own clock, whose start lies within ours.
+  expect(figure).toBeGreaterThanOrEqual((begun / tookMs) * 1_000);
+  expect(besides?.["p50 ms"]).toBeGreaterThan(4);
+  expect(besides?.["p99 ms"]).toBeGreaterThanOrEqual(besides?.["p50 ms"] as number);
+});
+
+test("what reading a server's counts costs the server itself is not counted", async () => {
+  let count = 0;
+  const meter = {
+    async read() {
+      count += 1;
+      return { commands: count };
+    },
+  };
+  const { counts } = await metered(meter, async () => {
+    count += 10;
+  });
+  expect(counts).toEqual({ commands: 10 });
+});
+
+test("the shares of processes are told with the luckiest first, as medians of the rounds", async () => {
+  const shares = [
+    [0.5, 0.5],
+    [0.2, 0.8],
+    [0.7, 0.3],
+  ];
+  let round = -1;
+  const crowd = { name: "crowd", round: async () => ({ figure: 1, shares: shares[Math.max(round++, 0)] as number[] }) };
+  const [row] = await hold({ title: "work", unit: "", better: "more", contestants: () => [crowd] }, 3);
+  expect(row?.shares).toEqual([0.7, 0.3]);
 });

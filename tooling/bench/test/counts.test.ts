@@ -2,8 +2,8 @@
 import { createLockProvider, type LockProvider } from "@dlock/core";
 import { createMemoryStore, memoryDriver } from "@dlock/memory";
 import { afterEach, expect, test } from "vitest";
-import { together } from "../src/contest.ts";
 import { counted } from "../src/counting.ts";
+import { together } from "../src/work.ts";
 import { CountingClock } from "./support/counting-clock.ts";
 
 const opened: LockProvider[] = [];

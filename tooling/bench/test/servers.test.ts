@@ -8,23 +8,22 @@ import { startEtcd, startMysql, startRedis } from "@dlock-tooling/services";
 import { Redis } from "ioredis";
 import mysql from "mysql2/promise";
 import { expect, test } from "vitest";
-import { together } from "../src/contest.ts";
-import { etcdMessages, mysqlStatements, redisCommands } from "../src/meters.ts";
+import { etcdMeter, mysqlMeter, redisMeter } from "../src/meters.ts";
+import { type Meter, metered, together } from "../src/work.ts";
 
 const patienceMs = 60_000;
 const cycles = 20;
 
 /** Work for one cycle, and for one of 256 at once, after a warm-up that opens connections and makes tables. */
-async function measure(driver: LockDriver, read: () => Promise<number>, ofReading = 0): Promise<{ alone: number; crowded: number }> {
+async function measure(driver: LockDriver, meter: Meter, name: string): Promise<{ alone: number; crowded: number }> {
   const locks = createLockProvider(driver, { sweepIntervalMs: 0, ttlMs: 60_000 });
   const cycle = async (unit: number) => {
     const lock = await locks.lock(`key ${unit}`);
     await lock.unlock();
   };
   const difference = async (tasks: number, units: number) => {
-    const before = await read();
-    await together(tasks, units, cycle);
-    return ((await read()) - before - ofReading) / units;
+    const { counts } = await metered(meter, () => together(tasks, units, cycle));
+    return (counts[name] as number) / units;
   };
   try {
     await together(256, 512, cycle);
@@ -42,11 +41,11 @@ test("a cycle on Redis is two script calls, of eight commands with theirs, and 2
   const admin = new Redis(server.url);
   try {
     const driver = () => redisDriver({ url: server.url });
-    const trips = await measure(driver(), () => redisCommands(admin, ["evalsha", "eval"]));
+    const trips = await measure(driver(), redisMeter(admin, ["evalsha", "eval"]), "commands");
     expect(trips.alone).toBe(2);
     expect(trips.crowded * 256).toBeLessThanOrEqual(4);
     // EVALSHA, TIME, SET of the counter, SET; EVALSHA, GET, DEL, PUBLISH.
-    expect((await measure(driver(), () => redisCommands(admin))).alone).toBe(8);
+    expect((await measure(driver(), redisMeter(admin), "commands")).alone).toBe(8);
   } finally {
     admin.disconnect();
     await server.stop();
@@ -57,7 +56,7 @@ test("a cycle on MariaDB is two statements, and 256 at once share a few", { time
   const server = await startMysql();
   const admin = await mysql.createConnection(server.url);
   try {
-    const { alone, crowded } = await measure(mysqlDriver({ url: server.url }), () => mysqlStatements(admin), 1);
+    const { alone, crowded } = await measure(mysqlDriver({ url: server.url }), mysqlMeter(admin), "statements");
     expect(alone).toBe(2);
     expect(crowded * 256).toBeLessThanOrEqual(4);
   } finally {
@@ -69,7 +68,7 @@ test("a cycle on MariaDB is two statements, and 256 at once share a few", { time
 test("a cycle on etcd is two messages, and 256 at once share a few", { timeout: patienceMs }, async () => {
   const server = await startEtcd();
   try {
-    const { alone, crowded } = await measure(etcdDriver({ connection: { hosts: [server.url] } }), () => etcdMessages(server.url));
+    const { alone, crowded } = await measure(etcdDriver({ connection: { hosts: [server.url] } }), etcdMeter(server.url), "messages");
     expect(alone).toBe(2);
     // One Txn carries 120 keys at most.
     expect(crowded * 256).toBeLessThanOrEqual(10);

@@ -5,32 +5,33 @@ import { createLockProvider } from "@dlock/core";
 import { mysqlDriver } from "@dlock/mysql";
 import { startMysql } from "@dlock-tooling/services";
 import mysql from "mysql2/promise";
-import type { Contest, Contestant } from "../contest.js";
-import { contestant, dlock, type Meter } from "../locker.js";
+import type { Contest, Contestant, Size } from "../contest.js";
+import { contestant, dlock } from "../locker.js";
 import { dlockOnMysql, mysqlPeers, rowByHand } from "../lockers/mysql.js";
-import { mysqlStatements } from "../meters.js";
+import { mysqlMeter } from "../meters.js";
 import { handOver } from "../processes.js";
 import { renewal } from "../renewal.js";
+import { type Meter, metered } from "../work.js";
 
-export async function* mysqlContests(scale: number): AsyncIterable<Contest> {
+export async function* mysqlContests({ forMs, held }: Size): AsyncIterable<Contest> {
   const server = await startMysql();
   const { url } = server;
   const admin = await mysql.createConnection(url);
-  const meter = { name: "statements a section", read: () => mysqlStatements(admin) };
+  const meter = mysqlMeter(admin);
   try {
     for (const [tasks, ratio] of [
       [1, 0.75],
       [64, 2.5],
       [256, 3],
     ] as const) {
-      const units = Math.ceil((tasks === 1 ? 1_000 : 5_000) * scale);
       const keyOf = (unit: number) => `key ${unit}`;
       yield {
         title: `mysql, distinct keys, ${tasks} at once`,
         unit: "cycles/s",
         better: "more",
+        at: tasks,
         contestants: async () =>
-          Promise.all([rowByHand, dlockOnMysql, ...mysqlPeers].map((recipe) => contestant(recipe, url, { tasks, units, keyOf, meter }))),
+          Promise.all([rowByHand, dlockOnMysql, ...mysqlPeers].map((recipe) => contestant(recipe, url, { tasks, forMs, keyOf, meter }))),
         targets: [{ name: dlock, atLeast: ratio }],
       };
     }
@@ -40,9 +41,9 @@ export async function* mysqlContests(scale: number): AsyncIterable<Contest> {
       better: "more",
       contestants: async () =>
         [
-          await contestant(rowByHand, url, { tasks: 1, units: Math.ceil(1_000 * scale), keyOf: (unit) => `alone ${unit}`, meter }),
-          await contestant(dlockOnMysql, url, { tasks: 16, units: Math.ceil(15_000 * scale), meter }),
-          ...(await Promise.all(mysqlPeers.map((peer) => contestant(peer, url, { tasks: 16, units: Math.ceil(500 * scale), meter })))),
+          await contestant(rowByHand, url, { tasks: 1, forMs, keyOf: (unit) => `alone ${unit}`, meter }),
+          await contestant(dlockOnMysql, url, { tasks: 16, forMs, meter }),
+          ...(await Promise.all(mysqlPeers.map((peer) => contestant(peer, url, { tasks: 16, forMs, meter })))),
         ].map((each, index) => (index === 0 ? { ...each, name: `${each.name}, distinct keys, 1 at once` } : each)),
       targets: [{ name: dlock, atLeast: 10 }],
     };
@@ -50,16 +51,14 @@ export async function* mysqlContests(scale: number): AsyncIterable<Contest> {
       title: "mysql, hand-over between two processes, p50",
       unit: "ms",
       better: "less",
-      contestants: async () => Promise.all([...mysqlPeers, dlockOnMysql].map((recipe) => handOver("mysql", recipe, url, 60 * scale))),
+      contestants: async () => Promise.all([...mysqlPeers, dlockOnMysql].map((recipe) => handOver("mysql", recipe, url, forMs, meter))),
       targets: [{ name: dlock, as: "value", atMost: 15 }],
     };
-    const held = Math.ceil(10_000 * Math.max(scale, 0.2));
-    const all = { name: "statements", read: () => mysqlStatements(admin) };
     yield {
       title: `mysql, ${held.toLocaleString("en-US")} held locks renewed once`,
       unit: "ms of client CPU",
       better: "less",
-      contestants: async () => [await renewal(mysqlDriver({ url }), held, "ttlMs 6000", all)],
+      contestants: async () => [await renewal(mysqlDriver({ url }), held, "ttlMs 6000", meter)],
       targets: [{ name: dlock, of: "statements", as: "value", atMost: 20 }],
     };
     for (const keys of [1, 1_000]) {
@@ -67,7 +66,7 @@ export async function* mysqlContests(scale: number): AsyncIterable<Contest> {
         title: `mysql, 1,000 waiters for ${keys === 1 ? "one key" : "1,000 keys"} held elsewhere`,
         unit: "statements/s",
         better: "less",
-        contestants: async () => [await waiters(url, 1_000, keys, Math.max(3_000 * scale, 1_000), all)],
+        contestants: async () => [await waiters(url, 1_000, keys, Math.max(5 * forMs, 1_000), meter)],
         targets: [{ name: dlock, as: "value", atMost: 200 }],
       };
     }
@@ -92,10 +91,13 @@ async function waiters(url: string, count: number, keyCount: number, forMs: numb
     name: dlock,
     settings: "one provider holds all, another one waits",
     async round() {
-      const before = await meter.read();
-      const start = performance.now();
-      await sleep(forMs);
-      return ((await meter.read()) - before - 1) / ((performance.now() - start) / 1_000);
+      const { done: seconds, counts } = await metered(meter, async () => {
+        const start = performance.now();
+        await sleep(forMs);
+        return (performance.now() - start) / 1_000;
+      });
+      const { statements = Number.NaN, bytes = Number.NaN } = counts;
+      return { figure: statements / seconds, besides: { "bytes a second": bytes / seconds } };
     },
     async close() {
       await waiting.close();

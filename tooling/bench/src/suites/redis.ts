@@ -4,22 +4,21 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { startProxy } from "@dlock-tooling/faults";
 import { startRedis } from "@dlock-tooling/services";
 import { Redis } from "ioredis";
-import { type Contest, type Contestant, median } from "../contest.js";
+import { type Contest, type Contestant, quantile, type Size } from "../contest.js";
 import { contestant, dlock, drainer, oneMs, type Recipe, sectionsAlone } from "../locker.js";
 import { dlockOnRedis, floorByHand, redisPeers, semaphores } from "../lockers/redis.js";
-import { redisCommands } from "../meters.js";
+import { redisMeter } from "../meters.js";
 import { crowd, handOver, start, stop } from "../processes.js";
 import { readersAndWriter } from "../readers.js";
 import { renewalOnRedis } from "../renewal.js";
 
 const best = { bestBut: dlock };
-const commands = "commands a section";
 
-export async function* redisContests(scale: number): AsyncIterable<Contest> {
+export async function* redisContests({ forMs, held }: Size): AsyncIterable<Contest> {
   const server = await startRedis();
   const { url } = server;
   const admin = new Redis(url);
-  const meter = ({ sends = [] }: Recipe) => ({ name: commands, read: () => redisCommands(admin, sends) });
+  const meter = ({ sends = [] }: Recipe) => redisMeter(admin, sends);
   const all = [floorByHand, dlockOnRedis, ...redisPeers];
   const polled = [dlockOnRedis, ...redisPeers];
   try {
@@ -28,32 +27,34 @@ export async function* redisContests(scale: number): AsyncIterable<Contest> {
       [16, 1.25],
       [256, 3],
     ] as const) {
-      const units = Math.ceil((tasks === 1 ? 4_000 : tasks === 16 ? 12_000 : 24_000) * scale);
       yield {
         title: `redis, distinct keys, ${tasks} at once`,
         unit: "cycles/s",
         better: "more",
+        at: tasks,
         contestants: async () =>
-          each(all, (recipe) => contestant(recipe, url, { tasks, units, keyOf: (unit) => `key ${unit}`, meter: meter(recipe) })),
+          each(all, (recipe) => contestant(recipe, url, { tasks, forMs, keyOf: (unit) => `key ${unit}`, meter: meter(recipe) })),
         targets: [{ name: dlock, atLeast: ratio }, ...(tasks === 256 ? [{ name: dlock, of: "client CPU µs", atMost: 0.25 }] : [])],
       };
     }
-    yield {
-      title: "redis, one key, 16 waiters in one process",
-      unit: "sections/s",
-      better: "more",
-      against: best,
-      contestants: async () =>
-        Promise.all([
-          contestant(dlockOnRedis, url, { tasks: 16, units: Math.ceil(100_000 * scale), meter: meter(dlockOnRedis) }),
-          ...redisPeers.map((peer) => contestant(peer, url, { tasks: 16, units: Math.ceil(2_000 * scale), meter: meter(peer) })),
-        ]),
-      targets: [
-        { name: dlock, atLeast: 20 },
-        { name: dlock, of: commands, as: "value", atMost: 0.2 },
-      ],
-      absent: { [floorByHand.name]: "does not wait" },
-    };
+    for (const tasks of [2, 16, 64]) {
+      yield {
+        title: `redis, one key, ${tasks} waiters in one process`,
+        unit: "sections/s",
+        better: "more",
+        at: tasks,
+        against: best,
+        contestants: () => each(polled, (recipe) => contestant(recipe, url, { tasks, forMs, meter: meter(recipe) })),
+        targets:
+          tasks === 16
+            ? [
+                { name: dlock, atLeast: 20 },
+                { name: dlock, of: "commands a section", as: "value", atMost: 0.2 },
+              ]
+            : [],
+        absent: { [floorByHand.name]: "does not wait" },
+      };
+    }
     for (const count of [2, 4]) {
       yield {
         title: `redis, one key, ${count} processes × 16 waiters`,
@@ -61,7 +62,7 @@ export async function* redisContests(scale: number): AsyncIterable<Contest> {
         better: "more",
         against: best,
         contestants: async () =>
-          each(polled, (recipe) => crowd("redis", recipe, url, { count, waiters: 16, forMs: 1_000 * scale, meter: meter(recipe) })),
+          each(polled, (recipe) => crowd("redis", recipe, url, { count, waiters: 16, forMs: 2 * forMs, meter: meter(recipe) })),
         ...(count === 4
           ? {
               targets: [
@@ -79,8 +80,8 @@ export async function* redisContests(scale: number): AsyncIterable<Contest> {
       unit: "ms",
       better: "less",
       contestants: async () => [
-        await publishLatency(url, 200 * scale),
-        ...(await each(polled, (recipe) => handOver("redis", recipe, url, 100 * scale))),
+        await publishLatency(url, forMs),
+        ...(await each(polled, (recipe) => handOver("redis", recipe, url, forMs, meter(recipe)))),
       ],
       targets: [{ name: dlock, atMost: 2 }],
     };
@@ -88,10 +89,13 @@ export async function* redisContests(scale: number): AsyncIterable<Contest> {
       title: "redis, drain of 64 waiters with sections of 1 ms",
       unit: "ms",
       better: "less",
-      contestants: async () => [sectionsAlone(64), ...(await each(polled, (recipe) => drainer(recipe, url, 64)))],
+      contestants: async () => [
+        sectionsAlone(64, forMs),
+        ...(await each(polled, (recipe) => drainer(recipe, url, { tasks: 64, forMs, meter: meter(recipe) }))),
+      ],
       targets: [{ name: dlock, atMost: 1.15 }],
     };
-    yield renewalOnRedis(url, Math.ceil(10_000 * Math.max(scale, 0.2)));
+    yield renewalOnRedis(url, held, redisMeter(admin, [...(dlockOnRedis.sends ?? [])]));
     yield {
       title: "redis, semaphore of 8 with 32 waiters, sections of 1 ms",
       unit: "sections/s",
@@ -100,7 +104,7 @@ export async function* redisContests(scale: number): AsyncIterable<Contest> {
         each(semaphores(8), (recipe) =>
           contestant(recipe, url, {
             tasks: 32,
-            units: Math.ceil(2_000 * scale),
+            forMs,
             keyOf: () => "semaphore",
             section: oneMs,
             meter: meter(recipe),
@@ -110,7 +114,7 @@ export async function* redisContests(scale: number): AsyncIterable<Contest> {
         redisPeers.filter(({ name }) => !name.startsWith("redis-semaphore")).map(({ name }) => [name, "has no semaphore"]),
       ),
     };
-    yield readersAndWriter(url, 500 * scale);
+    yield readersAndWriter(url, forMs, meter(dlockOnRedis));
     const proxy = await startProxy(server);
     proxy.delay(50);
     try {
@@ -120,18 +124,15 @@ export async function* redisContests(scale: number): AsyncIterable<Contest> {
         unit: "cycles/s",
         better: "more",
         contestants: async () =>
-          each(all, (recipe) => contestant(recipe, far, { tasks: 16, units: Math.ceil(80 * scale), keyOf: (unit) => `far ${unit}` })),
+          each(all, (recipe) => contestant(recipe, far, { tasks: 16, forMs, keyOf: (unit) => `far ${unit}`, meter: meter(recipe) })),
       };
       yield {
-        title: "redis, 100 ms away, one key, 16 waiters in one process",
+        title: "redis, 100 ms away, one key, 4 waiters in one process",
         unit: "sections/s",
         better: "more",
         against: best,
-        contestants: async () =>
-          Promise.all([
-            contestant(dlockOnRedis, far, { tasks: 16, units: Math.ceil(170 * scale) }),
-            ...redisPeers.map((peer) => contestant(peer, far, { tasks: 16, units: 16 })),
-          ]),
+        contestants: () => each(polled, (recipe) => contestant(recipe, far, { tasks: 4, forMs, meter: meter(recipe) })),
+        absent: { [floorByHand.name]: "does not wait" },
       };
     } finally {
       await proxy.close();
@@ -147,7 +148,7 @@ function each(recipes: readonly Recipe[], make: (recipe: Recipe) => Promise<Cont
 }
 
 /** How long a message takes from a publisher to another process: no hand-over that the server tells of can be faster. */
-async function publishLatency(url: string, count: number): Promise<Contestant> {
+async function publishLatency(url: string, forMs: number): Promise<Contestant> {
   const publisher = new Redis(url);
   const [echo] = await start(1, "echo-worker.js", [url]);
   if (echo === undefined) throw new Error("no process was started");
@@ -155,7 +156,8 @@ async function publishLatency(url: string, count: number): Promise<Contestant> {
     name: "PUBLISH to message",
     async round() {
       const latencies: number[] = [];
-      for (let i = 0; i < Math.max(count, 10); i++) {
+      const end = performance.now() + forMs;
+      while (performance.now() < end) {
         const arrival = once(echo, "message") as Promise<[number]>;
         const sentAt = Number(process.hrtime.bigint()) / 1e6;
         await publisher.publish("bench", "1");
@@ -163,7 +165,7 @@ async function publishLatency(url: string, count: number): Promise<Contestant> {
         latencies.push(arrivedAt - sentAt);
         await sleep(3);
       }
-      return median(latencies);
+      return { figure: quantile(latencies, 0.5), besides: { "p99 ms": quantile(latencies, 0.99) } };
     },
     async close() {
       publisher.disconnect();

@@ -6,22 +6,22 @@ import { createLockProvider } from "@dlock/core";
 import { sqliteDriver } from "@dlock/sqlite";
 import Database from "better-sqlite3";
 import { lock } from "proper-lockfile";
-import { type Contest, type Contestant, throughput, together } from "../contest.js";
+import type { Contest, Contestant, Size } from "../contest.js";
 import { dlockOnSqlite, sqlitePoll } from "../lockers/sqlite.js";
 import { handOver } from "../processes.js";
+import { repeated } from "../work.js";
 
-export async function* sqliteContests(scale: number): AsyncIterable<Contest> {
+export async function* sqliteContests({ forMs }: Size): AsyncIterable<Contest> {
   const folder = mkdtempSync(join(tmpdir(), "dlock-bench-"));
   try {
-    const cycles = 2_000 * scale;
     yield {
       title: "sqlite FULL, distinct keys, 1 at once",
       unit: "cycles/s",
       better: "more",
       contestants: () => [
-        floor(folder, "one", cycles),
-        dlock(folder, "one", cycles, 1, (unit) => `key ${unit % 64}`),
-        lockfile(folder, cycles),
+        floor(folder, "one", forMs),
+        dlock(folder, "one", forMs, 1, (unit) => `key ${unit % 64}`),
+        lockfile(folder, forMs),
       ],
       targets: [{ name: "dlock", atLeast: 0.85 }],
     };
@@ -29,14 +29,14 @@ export async function* sqliteContests(scale: number): AsyncIterable<Contest> {
       title: "sqlite FULL, 64 keys at once",
       unit: "cycles/s",
       better: "more",
-      contestants: () => [floor(folder, "many", cycles), dlock(folder, "many", cycles * 5, 64, (unit) => `key ${unit % 64}`)],
+      contestants: () => [floor(folder, "many", forMs), dlock(folder, "many", forMs, 64, (unit) => `key ${unit % 64}`)],
       targets: [{ name: "dlock", atLeast: 5 }],
     };
     yield {
       title: "sqlite FULL, 16 waiters on one key in one process",
       unit: "sections/s",
       better: "more",
-      contestants: () => [floor(folder, "same", cycles), dlock(folder, "same", cycles * 5, 16, () => "key")],
+      contestants: () => [floor(folder, "same", forMs), dlock(folder, "same", forMs, 16, () => "key")],
       targets: [{ name: "dlock", atLeast: 10 }],
     };
     yield {
@@ -44,8 +44,8 @@ export async function* sqliteContests(scale: number): AsyncIterable<Contest> {
       unit: "ms",
       better: "less",
       contestants: async () => [
-        await handOver("sqlite", sqlitePoll, join(folder, "hand-over-poll.db"), 50 * scale),
-        await handOver("sqlite", dlockOnSqlite, join(folder, "hand-over.db"), 200 * scale),
+        await handOver("sqlite", sqlitePoll, join(folder, "hand-over-poll.db"), 2 * forMs),
+        await handOver("sqlite", dlockOnSqlite, join(folder, "hand-over.db"), 2 * forMs),
       ],
       targets: [{ name: "dlock", atMost: 0.1 }],
     };
@@ -55,7 +55,7 @@ export async function* sqliteContests(scale: number): AsyncIterable<Contest> {
 }
 
 /** What a careful hand would write: a row for a key, one transaction to take it and one to free it, durable, prepared. */
-function floor(folder: string, name: string, cycles: number): Contestant {
+function floor(folder: string, name: string, forMs: number): Contestant {
   const database = new Database(join(folder, `floor-${name}.db`));
   database.pragma("journal_mode = WAL");
   database.pragma("synchronous = FULL");
@@ -81,12 +81,10 @@ function floor(folder: string, name: string, cycles: number): Contestant {
   return {
     name: "hand-written better-sqlite3, one after another",
     round: () =>
-      throughput(cycles, async () => {
-        for (let unit = 0; unit < cycles; unit++) {
-          const key = `key ${unit % 64}`;
-          const owner = `owner ${unit}`;
-          release.immediate(key, owner, acquire.immediate(key, owner, performance.now() | 0));
-        }
+      repeated({ tasks: 1, forMs }, async (unit) => {
+        const key = `key ${unit % 64}`;
+        const owner = `owner ${unit}`;
+        release.immediate(key, owner, acquire.immediate(key, owner, performance.now() | 0));
       }),
     close: () => {
       database.close();
@@ -94,32 +92,28 @@ function floor(folder: string, name: string, cycles: number): Contestant {
   };
 }
 
-function dlock(folder: string, name: string, cycles: number, concurrency: number, keyOf: (unit: number) => string): Contestant {
+function dlock(folder: string, name: string, forMs: number, concurrency: number, keyOf: (unit: number) => string): Contestant {
   const locks = createLockProvider(sqliteDriver(join(folder, `dlock-${name}.db`)), { sweepIntervalMs: 0 });
   return {
     name: "dlock",
     round: () =>
-      throughput(cycles, () =>
-        together(concurrency, cycles, async (unit) => {
-          const lock = await locks.lock(keyOf(unit));
-          await lock.unlock();
-        }),
-      ),
+      repeated({ tasks: concurrency, forMs }, async (unit) => {
+        const lock = await locks.lock(keyOf(unit));
+        await lock.unlock();
+      }),
     close: () => locks.close(),
   };
 }
 
 /** A folder for each key, made and removed; what it was asked for is lost with the machine, which costs it no write that lasts. */
-function lockfile(folder: string, cycles: number): Contestant {
+function lockfile(folder: string, forMs: number): Contestant {
   return {
     name: "proper-lockfile",
     settings: "realpath false; not durable, no token",
     round: () =>
-      throughput(cycles, async () => {
-        for (let unit = 0; unit < cycles; unit++) {
-          const release = await lock(join(folder, `key ${unit % 64}`), { realpath: false });
-          await release();
-        }
+      repeated({ tasks: 1, forMs }, async (unit) => {
+        const release = await lock(join(folder, `key ${unit % 64}`), { realpath: false });
+        await release();
       }),
   };
 }
