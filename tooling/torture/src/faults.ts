@@ -1,10 +1,16 @@
-/** The faults of a run: which, to whom, for how long, as the seed says. No place has two at a time, so that each ends as it should. */
+/**
+ * The faults of a run: which, to whom, for how long, as the seed says. No place has two at a time, so that each ends as it should; but a clock
+ * may be stepped in the midst of another.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
+import type { WallClock } from "@dlock-tooling/faults";
 import type { FaultName, History } from "./history.js";
 import type { FaultKind } from "./options.js";
 import type { Random } from "./random.js";
 import type { Supervisor } from "./supervisor.js";
 import type { Target } from "./target.js";
+
+const hourMs = 3_600_000;
 
 export class Faults {
   readonly #supervisor: Supervisor;
@@ -45,7 +51,9 @@ export class Faults {
       this.#serverBusy = false;
       return;
     }
+    if (kind === "server-clock") return this.#stepServerClock();
     const place = Math.floor(this.#random.next() * this.#supervisor.size);
+    if (kind === "clock") return this.#stepClock(place);
     if (this.#busy.has(place)) return;
     this.#busy.add(place);
     if (kind === "kill") this.#supervisor.kill(place);
@@ -94,6 +102,30 @@ export class Faults {
       await server.restart();
     }
     this.#note("server back");
+  }
+
+  /** Once for all workers where they share one clock. */
+  #stepClock(place: number): void {
+    const { clocks } = this.#target;
+    const clock = clocks[place];
+    if (clock === undefined) return;
+    const shared = clocks.some((other, at) => at !== place && other === clock);
+    this.#step(clock, this.#random.pick([-hourMs, 0, hourMs]), "clock", shared ? undefined : this.#supervisor.nameAt(place));
+  }
+
+  /** By hours, and by as little as a part of a TTL. */
+  #stepServerClock(): void {
+    const { serverClock } = this.#target;
+    if (serverClock === undefined) return;
+    const littleMs = Math.round(this.#random.between(-3, 3) * this.#ttlMs);
+    this.#step(serverClock, this.#random.pick([-hourMs, 0, hourMs, littleMs, littleMs]), "server clock", undefined);
+  }
+
+  #step(clock: WallClock, offsetMs: number, fault: FaultName, target: string | undefined): void {
+    const stepMs = offsetMs - clock.offsetMs;
+    if (stepMs === 0) return;
+    this.#history.note({ type: "fault", fault, stepMs, ...(target === undefined ? {} : { target }) });
+    clock.stepTo(offsetMs);
   }
 
   #note(fault: FaultName, target?: string): void {

@@ -31,10 +31,23 @@ export interface Event {
   /** Of a fault: what, and to whom. */
   readonly fault?: FaultName;
   readonly target?: string;
+  /** Of a clock: by how many ms it was stepped. */
+  readonly stepMs?: number;
   readonly error?: string;
 }
 
-export type FaultName = "kill" | "stop" | "continue" | "cut off" | "cut" | "heal" | "server killed" | "server stopped" | "server back";
+export type FaultName =
+  | "kill"
+  | "stop"
+  | "continue"
+  | "cut off"
+  | "cut"
+  | "heal"
+  | "server killed"
+  | "server stopped"
+  | "server back"
+  | "clock"
+  | "server clock";
 
 /** Monotonic, and the same for all processes since the machine started. */
 export function now(): number {

@@ -6,31 +6,33 @@ import { endWithThisProcess } from "@dlock-tooling/services";
 import type { History } from "./history.js";
 import type { FromWorker, Job, ToWorker } from "./messages.js";
 import type { Registers } from "./register.js";
+import type { Target } from "./target.js";
 
 const workerFile = fileURLToPath(new URL("./worker.js", import.meta.url));
 /** The longest wait and hold of a task, and close(). */
 const endWithinMs = 30_000;
+const ownEnv = process.env;
 
 export class Supervisor {
   /** What went wrong with the processes themselves. */
   readonly complaints: string[] = [];
   readonly #job: Omit<Job, "name" | "url">;
-  readonly #urls: readonly string[];
+  readonly #target: Pick<Target, "urls" | "clocks">;
   readonly #history: History;
   readonly #registers: Registers;
   readonly #workers: { name: string; process: ChildProcess; generation: number }[] = [];
   readonly #killed = new Set<string>();
   readonly #ends: Promise<void>[] = [];
 
-  constructor(job: Omit<Job, "name" | "url">, urls: readonly string[], registers: Registers, history: History) {
+  constructor(job: Omit<Job, "name" | "url">, target: Pick<Target, "urls" | "clocks">, registers: Registers, history: History) {
     this.#job = job;
-    this.#urls = urls;
+    this.#target = target;
     this.#registers = registers;
     this.#history = history;
   }
 
   get size(): number {
-    return this.#urls.length;
+    return this.#target.urls.length;
   }
 
   start(): void {
@@ -80,12 +82,13 @@ export class Supervisor {
 
   #start(place: number, generation: number): void {
     const name = `w${place + 1}${generation > 1 ? `.${generation}` : ""}`;
-    const process = fork(workerFile, { serialization: "json" });
+    const { urls, clocks } = this.#target;
+    const process = fork(workerFile, { serialization: "json", env: { ...ownEnv, ...clocks[place]?.env } });
     this.#workers[place] = { name, process, generation };
     process.on("message", (message: FromWorker) => this.#onMessage(process, message));
     this.#ends.push(this.#ended(name, process));
     const seed = this.#job.seed + place * 1_000 + generation;
-    send(process, { type: "job", job: { ...this.#job, name, url: this.#urls[place] as string, seed } });
+    send(process, { type: "job", job: { ...this.#job, name, url: urls[place] as string, seed } });
   }
 
   async #ended(name: string, process: ChildProcess): Promise<void> {

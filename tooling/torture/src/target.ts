@@ -1,50 +1,69 @@
-/** What is tortured: a server that belongs to someone, or one of our own behind a proxy for each worker. */
-import { startProxy, type TcpProxy } from "@dlock-tooling/faults";
-import { type Service, startEtcd, startMysql, startRedis } from "@dlock-tooling/services";
-import type { BackendName } from "./options.js";
+/** What is tortured: locks that belong to someone, reached through a proxy for each worker where that is possible. */
+import { startProxy, type TcpProxy, type WallClock, wallClock } from "@dlock-tooling/faults";
+import type { Service } from "@dlock-tooling/services";
+import type { FaultKind, TortureOptions } from "./options.js";
 
 export interface Target {
-  /** Where each worker finds the locks. */
-  readonly urls: readonly string[];
+  /** For people to read. */
+  readonly name: string;
   /** The way around all faults of the network. */
   readonly url: string;
-  /** Ours to harm. */
-  readonly server: Service | undefined;
-  /** Each worker's way to the server; empty for a server that is not ours. */
+  /** Where each worker finds the locks. */
+  readonly urls: readonly string[];
+  /** Each worker's way to the server; empty where none is harmed. */
   readonly proxies: readonly TcpProxy[];
+  /** The wall clock of each worker; empty where none is stepped. */
+  readonly clocks: readonly WallClock[];
+  /** Ours to harm. */
+  readonly server?: Service;
+  readonly serverClock?: WallClock;
   stop(): Promise<void>;
 }
 
-export function targetAt(url: string, workers: number): Target {
-  return { url, urls: Array.from({ length: workers }, () => url), server: undefined, proxies: [], stop: async () => {} };
+/** What may be done to locks at a URL that is not ours, without a harm to anyone else. */
+export function faultsAt(url: string): readonly FaultKind[] {
+  // Whoever kills the one process kills the locks with it.
+  if (isInMemory(url)) return ["pause"];
+  return addressOf(url) === undefined ? ["kill", "pause"] : ["kill", "pause", "partition"];
 }
 
-/** Starts a server that forgets nothing when it is killed: a server that may forget would have to be forgiven overlaps. */
-export async function startTarget(backend: BackendName, workers: number): Promise<Target> {
-  const { server, url } = await startServer(backend);
-  const proxies = await Promise.all(Array.from({ length: workers }, () => startProxy(server)));
+export function isInMemory(url: string): boolean {
+  return url.startsWith("memory:");
+}
+
+export async function targetAt(url: string, { workers, faults }: Pick<TortureOptions, "workers" | "faults">): Promise<Target> {
+  const address = addressOf(url);
+  const places = Array.from({ length: workers });
+  const proxied = faults.includes("partition") && address !== undefined;
+  const proxies = proxied ? await Promise.all(places.map(() => startProxy(address))) : [];
+  const clocks = faults.includes("clock") ? clocksFor(workers, url) : [];
   return {
+    name: url.slice(0, url.indexOf(":")),
     url,
-    urls: proxies.map((proxy) => proxy.through(url)),
-    server,
+    urls: places.map((_, place) => proxies[place]?.through(url) ?? url),
     proxies,
+    clocks,
     async stop() {
+      for (const clock of clocks) clock.remove();
       await Promise.all(proxies.map((proxy) => proxy.close()));
-      await server.stop();
     },
   };
 }
 
-async function startServer(backend: BackendName): Promise<{ server: Service; url: string }> {
-  if (backend === "redis") {
-    const server = await startRedis({ config: { appendonly: "yes", appendfsync: "always" } });
-    return { server, url: server.url };
-  }
-  if (backend === "mysql") {
-    const server = await startMysql();
-    return { server, url: server.url };
-  }
-  const { members } = await startEtcd();
-  const server = members[0] as Service;
-  return { server, url: `etcd://${server.host}:${server.port}` };
+/** Who shares a file shares a machine, and so its clock. */
+function clocksFor(workers: number, url: string): WallClock[] {
+  if (!url.startsWith("sqlite:")) return Array.from({ length: workers }, wallClock);
+  return Array<WallClock>(workers).fill(wallClock());
+}
+
+const ports: Readonly<Record<string, number>> = { "redis:": 6_379, "mysql:": 3_306, "mariadb:": 3_306, "etcd:": 2_379 };
+/** With these the client looks for its servers by itself, or checks their names. */
+const beyondProxies = ["node", "sentinel", "cluster", "ssl", "tls"];
+
+/** The one address behind a URL, where there is one that a proxy can stand before. */
+function addressOf(url: string): { host: string; port: number } | undefined {
+  const { protocol, hostname, port, searchParams } = new URL(url);
+  const usual = ports[protocol];
+  if (usual === undefined || beyondProxies.some((name) => searchParams.has(name))) return undefined;
+  return { host: hostname.replace(/^\[|\]$/g, "") || "127.0.0.1", port: port === "" ? usual : Number(port) };
 }

@@ -3,7 +3,8 @@ import type { Event } from "./history.js";
 
 const columns = 100;
 
-export const legend = "X killed   z stopped   ~ cut off   | cut   K server killed   Z server stopped   . grants   (blank: none)";
+export const legend =
+  "X killed   z stopped   ~ cut off   | cut   K server killed   Z server stopped   c clock stepped   . grants   (blank: none)";
 
 const marks: Record<string, string> = {
   kill: "X",
@@ -12,8 +13,11 @@ const marks: Record<string, string> = {
   cut: "|",
   "server killed": "K",
   "server stopped": "Z",
+  clock: "c",
+  "server clock": "c",
 };
-const ends = new Set(["continue", "heal", "server back"]);
+/** Those that another event ends. */
+const lasting = new Set(["stop", "cut off", "server killed", "server stopped"]);
 
 /** @param events in the order of time. */
 export function timeline(events: readonly Event[]): string[] {
@@ -28,17 +32,25 @@ export function timeline(events: readonly Event[]): string[] {
   };
   for (const event of events) {
     const column = Math.floor((event.at - from) / step);
-    // A successor stands in the place of the dead.
-    const place = event.type === "fault" ? (event.target ?? "server").replace(/\.\d+$/, "") : event.process.replace(/\.\d+$/, "");
+    const place = placeOf(event);
     if (event.type === "ok" && event.op === "lock" && lineOf(place)[column] === " ") lineOf(place)[column] = ".";
     if (event.type !== "fault" || event.fault === undefined) continue;
     const mark = marks[event.fault];
+    if (mark === "c") lineOf(place)[column] = mark;
+    // A clock may be stepped in the midst of another fault, and ends none.
+    if (mark === "c") continue;
     const before = going.get(place);
     if (before !== undefined) for (let each = before.since; each <= column; each++) lineOf(place)[each] = before.mark;
     going.delete(place);
     if (mark !== undefined) lineOf(place)[column] = mark;
-    if (mark !== undefined && !["kill", "cut"].includes(event.fault) && !ends.has(event.fault)) going.set(place, { mark, since: column });
+    if (mark !== undefined && lasting.has(event.fault)) going.set(place, { mark, since: column });
   }
   const width = Math.max(...[...lines.keys()].map((name) => name.length), 0);
   return [...lines].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, line]) => `${name.padEnd(width)} |${line.join("")}|`);
+}
+
+/** A successor stands in the place of the dead; a clock that is nobody's is that of the whole machine. */
+function placeOf({ type, process, fault, target }: Event): string {
+  const name = type === "fault" ? (target ?? (fault === "clock" ? "clock" : "server")) : process;
+  return name.replace(/\.\d+$/, "");
 }

@@ -133,6 +133,8 @@ function tell(message: FromWorker): void {
   process.send?.(message);
 }
 
+// The terminal sends Ctrl-C to all; the supervisor decides what it means.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
 // Without a supervisor there is no reason to work.
 const orphaned = () => process.exit(1);
 process.on("disconnect", orphaned);

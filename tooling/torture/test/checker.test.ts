@@ -212,13 +212,66 @@ describe("a bad history is caught", () => {
   });
 });
 
+describe("a step of the server's clock", () => {
+  const stepped = (stepMs: number) =>
+    new Story().lock("p", 10, 1, 900).note({ at: 100, type: "fault", fault: "server clock", stepMs }).lock("q", 120, 2, 1_100);
+
+  test("forward excuses that a holder was told late, and it is counted apart", () => {
+    const judgement = stepped(3_600_000).judge();
+    expect(found(judgement)).toEqual([]);
+    expect(judgement.toldLateByClock).toHaveLength(1);
+    expect(passes(judgement)).toBe(true);
+  });
+
+  test("back excuses nobody", () => {
+    const judgement = stepped(-3_600_000).judge();
+    expect(found(judgement)).toEqual(["toldLate"]);
+    expect(judgement.toldLateByClock).toEqual([]);
+  });
+
+  test("excuses nothing that began after it", () => {
+    const judgement = new Story()
+      .note({ at: 5, type: "fault", fault: "server clock", stepMs: 3_600_000 })
+      .lock("p", 10, 1, 900)
+      .lock("q", 120, 2, 1_100)
+      .judge();
+    expect(found(judgement)).toEqual(["toldLate"]);
+  });
+
+  test("forward excuses that a grant was heard of after the next one, and no token that went back", () => {
+    const overtaken = new Story()
+      .note({ at: 50, type: "fault", fault: "server clock", stepMs: 3_600_000 })
+      .lock("q", 60, 2, 70)
+      .lock("p", 80, 1, 900, { from: 40 });
+    expect(found(overtaken.judge())).toEqual([]);
+    const wentBack = new Story()
+      .lock("q", 20, 2, 30)
+      .note({ at: 50, type: "fault", fault: "server clock", stepMs: 3_600_000 })
+      .lock("p", 80, 1, 900, { from: 60 });
+    expect(found(wentBack.judge())).toEqual(["tokens"]);
+  });
+
+  test("never excuses a late write that is accepted", () => {
+    const judgement = stepped(3_600_000).register("read", "q", 130, 2).register("write", "p", 140, 1, "x").judge();
+    expect(found(judgement)).toEqual(["overlaps"]);
+    expect(passes(judgement)).toBe(false);
+  });
+});
+
 describe("the judgement", () => {
-  test("measures from a fault to the next grant of what its victim held", () => {
+  test("measures from a death to the next grant of what the dead held, and from the return of a network to the next grant to its process", () => {
     const judgement = new Story()
       .lock("p", 10, 1, 900)
       .note({ at: 100, type: "fault", fault: "kill", target: "p" })
-      .lock("q", 910, 2, 1_900)
+      .note({ at: 200, type: "fault", fault: "cut off", target: "q" })
+      .note({ at: 300, type: "fault", fault: "heal", target: "q" })
+      .lock("r", 905, 2, 908)
+      .lock("q", 910, 3, 1_900)
       .judge();
-    expect(judgement).toMatchObject({ acquisitions: 2, faults: 1, recoveries: 1, recoveryP50Ms: 810, recoveryP99Ms: 810 });
+    expect(judgement).toMatchObject({ acquisitions: 3, faults: 2 });
+    expect(judgement.recovery).toEqual([
+      { kind: "kill", count: 1, p50Ms: 805, p99Ms: 805 },
+      { kind: "partition", count: 1, p50Ms: 610, p99Ms: 610 },
+    ]);
   });
 });

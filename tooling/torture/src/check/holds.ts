@@ -11,6 +11,8 @@ export interface Hold {
   readonly limit: number | undefined;
   readonly token: bigint;
   readonly ttlMs: number;
+  /** When it was asked for. */
+  readonly askedAt: number;
   readonly from: number;
   /** Until when it was believed in: the deadline its process knew, or the moment it let go, was told of a loss, or died. */
   until: number;
@@ -39,21 +41,21 @@ export function holdsOf(events: readonly Event[]): Holds {
   const asked = new Map<string, Event>();
   const waits: Wait[] = [];
   const nameOf = ({ process, key, token }: Event) => `${process} ${key} ${token}`;
-  const endWait = (id: string, at: number): number => {
+  const endWait = (id: string, at: number): { ttlMs: number; askedAt: number } => {
     const start = asked.get(id);
-    if (start === undefined) return 0;
+    if (start === undefined) return { ttlMs: 0, askedAt: at };
     const { process, key = "", ttlMs = 0 } = start;
     waits.push({ process, key, ttlMs, from: start.at, until: at });
     asked.delete(id);
-    return ttlMs;
+    return { ttlMs, askedAt: start.at };
   };
   for (const event of events) {
     const { at, process, type, op, key = "", mode = "exclusive", limit, token = "0", until = at } = event;
     if (op === "lock" && type === "invoke") asked.set(`${process} ${event.id}`, event);
     else if (op === "lock") {
-      const ttlMs = endWait(`${process} ${event.id}`, at);
+      const asking = endWait(`${process} ${event.id}`, at);
       if (type !== "ok") continue;
-      const hold = { process, key, mode, limit, token: BigInt(token), ttlMs, from: at, until, leaseUntil: until };
+      const hold = { process, key, mode, limit, token: BigInt(token), ...asking, from: at, until, leaseUntil: until };
       open.set(nameOf(event), hold);
       const ofKey = holds.get(key) ?? [];
       holds.set(key, ofKey);

@@ -3,7 +3,7 @@ import type { Event, FaultName } from "../history.js";
 import { checkExclusion } from "./exclusion.js";
 import { checkGhosts, type Outage } from "./ghosts.js";
 import { holdsOf } from "./holds.js";
-import { quantile, recoveryTimes } from "./recovery.js";
+import { type Recovery, recoveriesOf } from "./recovery.js";
 import { checkRegister } from "./register.js";
 import { checkTokens } from "./tokens.js";
 
@@ -13,14 +13,15 @@ export interface Judgement {
   /** Accepted operations on the register that no order explains. */
   readonly overlaps: readonly string[];
   readonly toldLate: readonly string[];
+  /** Where the server's clock went forward while a lease lived: no fault of ours, and the fence must do. */
+  readonly toldLateByClock: readonly string[];
   readonly tokens: readonly string[];
   readonly ghosts: readonly string[];
   /** Accepted operations on the registers, and those that the fence refused. */
   readonly accepted: number;
   readonly refused: number;
-  readonly recoveries: number;
-  readonly recoveryP50Ms: number;
-  readonly recoveryP99Ms: number;
+  /** For each kind of fault after which something had to be granted again. */
+  readonly recovery: readonly Recovery[];
 }
 
 /** Faults that end with another event. */
@@ -41,14 +42,16 @@ export function judge(events: readonly Event[], ttlMs: number): Judgement {
   const all = [...holds.values()];
   const keys = new Set([...holds.keys(), ...waits.map(({ key }) => key)]);
   const registers = [...keys].map((key) => checkRegister(key, events));
-  const recoveries = recoveryTimes(events, held, ttlMs);
+  const forward = events.flatMap(({ fault, stepMs = 0, at }) => (fault === "server clock" && stepMs > 0 ? [at] : []));
+  const late = all.map((each) => checkExclusion(each, forward));
   const outages = outagesOf(events);
   return {
     acquisitions: all.reduce((sum, { length }) => sum + length, 0),
     faults: events.filter(({ type, fault }) => type === "fault" && !["heal", "continue", "server back"].includes(fault ?? "")).length,
     overlaps: registers.flatMap(({ faults }) => faults),
-    toldLate: all.flatMap(checkExclusion),
-    tokens: all.flatMap(checkTokens),
+    toldLate: late.flatMap(({ faults }) => faults),
+    toldLateByClock: late.flatMap(({ byClock }) => byClock),
+    tokens: all.flatMap((each) => checkTokens(each, forward)),
     ghosts: [...keys].flatMap((key) =>
       checkGhosts(
         holds.get(key) ?? [],
@@ -58,9 +61,7 @@ export function judge(events: readonly Event[], ttlMs: number): Judgement {
     ),
     accepted: registers.reduce((sum, { accepted }) => sum + accepted, 0),
     refused: registers.reduce((sum, { refused }) => sum + refused, 0),
-    recoveries: recoveries.length,
-    recoveryP50Ms: quantile(recoveries, 0.5),
-    recoveryP99Ms: quantile(recoveries, 0.99),
+    recovery: recoveriesOf(events, held, ttlMs),
   };
 }
 

@@ -1,32 +1,58 @@
-/** How soon after a fault the locks that it concerned were granted again. */
-import type { Event } from "../history.js";
+/** How soon after a fault that which it concerned was granted again. */
+import type { Event, FaultName } from "../history.js";
 import { type Hold, type Holds, wasBelieved } from "./holds.js";
 
+export interface Recovery {
+  /** The kind of faults, as `--faults` names it. */
+  readonly kind: string;
+  readonly count: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+/** From which events on the time counts; the clock of a worker concerns nobody. */
+const kinds: Partial<Record<FaultName, string>> = {
+  kill: "kill",
+  stop: "pause",
+  cut: "partition",
+  heal: "partition",
+  "server back": "server",
+  "server clock": "server-clock",
+};
+
 /**
- * In ms, in no order: for a process that was killed or stopped, from then to the next grant of each key that it held exclusively; for a server
- * or a network that came back, from then to the next grant of anything. Locks of a longer TTL than `longestTtlMs` do not count.
+ * For a process that was killed or stopped, from then to the next grant to another of each key that it held exclusively; for a network that was
+ * cut or came back, from then to the next grant to its process; for a server that came back, or whose clock was stepped, from then to the next
+ * grant of anything. Locks of a longer TTL than `longestTtlMs` do not count.
  */
-export function recoveryTimes(events: readonly Event[], { holds }: Holds, longestTtlMs: number): number[] {
-  const all = [...holds.values()].flat().sort((a, b) => a.from - b.from);
-  return events.flatMap(({ type, fault, target, at }) => {
-    if (type !== "fault") return [];
-    if (fault === "kill" || fault === "stop") {
+export function recoveriesOf(events: readonly Event[], { holds }: Holds, longestTtlMs: number): Recovery[] {
+  const all = [...holds.values()].flat().filter(wasBelieved);
+  all.sort((a, b) => a.from - b.from);
+  const times = new Map<string, number[]>();
+  for (const { type, fault, target, at } of events) {
+    const kind = type === "fault" && fault !== undefined ? kinds[fault] : undefined;
+    if (kind === undefined) continue;
+    const ofKind = times.get(kind) ?? [];
+    times.set(kind, ofKind);
+    if (kind === "kill" || kind === "pause") {
       const concerned = all.filter(
         (hold) => hold.process === target && hold.mode === "exclusive" && hold.ttlMs <= longestTtlMs && hold.from <= at && hold.until >= at,
       );
-      return concerned.flatMap((hold) => sinceUntilNext(holds.get(hold.key) ?? [], at, target));
-    }
-    return fault === "heal" || fault === "server back" ? sinceUntilNext(all, at, undefined) : [];
-  });
+      for (const { key } of concerned) ofKind.push(...untilNext(holds.get(key) ?? [], at, ({ process }) => process !== target));
+    } else ofKind.push(...untilNext(all, at, ({ process }) => target === undefined || process === target));
+  }
+  return [...times]
+    .filter(([, { length }]) => length > 0)
+    .map(([kind, ms]) => ({ kind, count: ms.length, p50Ms: quantile(ms, 0.5), p99Ms: quantile(ms, 0.99) }));
 }
 
-function sinceUntilNext(holds: readonly Hold[], at: number, notBy: string | undefined): number[] {
-  const next = holds.find((hold) => hold.from > at && hold.process !== notBy && wasBelieved(hold));
+function untilNext(holds: readonly Hold[], at: number, concerns: (hold: Hold) => boolean): number[] {
+  const next = holds.find((hold) => hold.from > at && concerns(hold) && wasBelieved(hold));
   return next === undefined ? [] : [next.from - at];
 }
 
-/** @param share from 0 to 1. NaN when there are no values. */
-export function quantile(values: readonly number[], share: number): number {
+/** @param share from 0 to 1. */
+function quantile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.min(Math.floor(share * sorted.length), sorted.length - 1)] ?? Number.NaN;
 }
