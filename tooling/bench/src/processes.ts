@@ -96,23 +96,37 @@ function startWorkers(count: number, server: Server, recipe: Recipe, url: string
 }
 
 /** Processes that have said they are ready. */
-export async function start(count: number, file: string, args: readonly string[]): Promise<ChildProcess[]> {
+export async function start(
+  count: number,
+  file: string,
+  args: readonly string[],
+  nodeOptions: readonly string[] = [],
+): Promise<ChildProcess[]> {
   const path = fileURLToPath(new URL(file, import.meta.url));
-  const processes = Array.from({ length: count }, () => fork(path, args));
-  await Promise.all(processes.map((each) => once(each, "message")));
+  const processes = Array.from({ length: count }, () => fork(path, args, { execArgv: [...nodeOptions] }));
+  await Promise.all(processes.map(answerOf));
   return processes;
 }
 
 /** What each of them answers. */
 export async function tell<T>(processes: readonly ChildProcess[], order: object): Promise<T[]> {
   return Promise.all(
-    processes.map(async (each) => {
+    processes.map((each) => {
       each.send(order);
-      const answer = await Promise.race([once(each, "message"), once(each, "exit")]);
-      if (typeof answer[0] === "number") throw new Error(`a process ended with code ${answer[0]}`);
-      return answer[0] as T;
+      return answerOf(each) as Promise<T>;
     }),
   );
+}
+
+function answerOf(process: ChildProcess): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const ended = (code: number | null, signal: string | null) => reject(new Error(`a process ended with ${code ?? signal}`));
+    process.once("exit", ended);
+    process.once("message", (answer) => {
+      process.off("exit", ended);
+      resolve(answer);
+    });
+  });
 }
 
 export async function stop(processes: readonly ChildProcess[]): Promise<void> {

@@ -20,12 +20,13 @@ process.send?.("ready");
 async function turns({ hold }: Locker, forMs: number): Promise<Omit<Turns, "cpu">> {
   const end = performance.now() + forMs;
   const moments: Moment[] = [];
+  let turn = 0;
   const tell = (what: Moment["what"]) => moments.push({ what, pid: process.pid, at: Number(process.hrtime.bigint()) / 1e6 });
   while (performance.now() < end) {
     await hold("hand-over", async () => {
       tell("granted");
-      // Long enough for the other one to be waiting.
-      await sleep(3);
+      // Long enough for the other one to be waiting, and never the same: whoever polls would meet each release in the same phase.
+      await sleep(3 + (turn++ % 11));
       tell("released");
     });
   }

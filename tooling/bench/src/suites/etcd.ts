@@ -49,7 +49,7 @@ export async function* etcdContests({ forMs, held }: Size): AsyncIterable<Contes
       better: "less",
       contestants: async () => [
         roundTrip(url, forMs),
-        ...(await Promise.all([dlockOnEtcd, ...etcdPeers].map((recipe) => handOver("etcd", recipe, url, forMs, meter)))),
+        ...(await Promise.all([dlockOnEtcd, ...etcdPeers].map((recipe) => handOver("etcd", recipe, url, 2 * forMs, meter)))),
       ],
       targets: [{ name: dlock, atMost: 3 }],
     };

@@ -51,7 +51,7 @@ export async function* mysqlContests({ forMs, held }: Size): AsyncIterable<Conte
       title: "mysql, hand-over between two processes, p50",
       unit: "ms",
       better: "less",
-      contestants: async () => Promise.all([...mysqlPeers, dlockOnMysql].map((recipe) => handOver("mysql", recipe, url, forMs, meter))),
+      contestants: async () => Promise.all([...mysqlPeers, dlockOnMysql].map((recipe) => handOver("mysql", recipe, url, 2 * forMs, meter))),
       targets: [{ name: dlock, as: "value", atMost: 15 }],
     };
     yield {

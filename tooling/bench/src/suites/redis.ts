@@ -81,7 +81,7 @@ export async function* redisContests({ forMs, held }: Size): AsyncIterable<Conte
       better: "less",
       contestants: async () => [
         await publishLatency(url, forMs),
-        ...(await each(polled, (recipe) => handOver("redis", recipe, url, forMs, meter(recipe)))),
+        ...(await each(polled, (recipe) => handOver("redis", recipe, url, 2 * forMs, meter(recipe)))),
       ],
       targets: [{ name: dlock, atMost: 2 }],
     };
