@@ -3,7 +3,7 @@ import type { DriverError } from "@dlock/core";
 import { refusedBy } from "./errors.js";
 import { agreement, agreementSlot, type Names } from "./protocol.js";
 import { inspectScript, type Script } from "./scripts.js";
-import type { Argument, Wire } from "./wire.js";
+import type { Wire } from "./wire.js";
 
 export class Caller {
   readonly #wire: Wire;
@@ -21,7 +21,7 @@ export class Caller {
   }
 
   /** Calls a script by its hash, and with its text where the server does not know it (after a restart, a failover or SCRIPT FLUSH). */
-  run(script: Script, slot: number, args: readonly Argument[], endsAt: number): Promise<unknown> {
+  run(script: Script, slot: number, args: readonly string[], endsAt: number): Promise<unknown> {
     if (!this.#agreed) return this.#runFirst(script, slot, args, endsAt);
     return this.#wire.send(slot, "evalsha", [script.sha, ...args], endsAt).catch((error: DriverError) => {
       if (!error.message.includes("NOSCRIPT")) throw error;
@@ -29,7 +29,7 @@ export class Caller {
     });
   }
 
-  async #runFirst(script: Script, slot: number, args: readonly Argument[], endsAt: number): Promise<unknown> {
+  async #runFirst(script: Script, slot: number, args: readonly string[], endsAt: number): Promise<unknown> {
     // What only reads must not write the agreement down either.
     const agreed = await this.agree(endsAt, script !== inspectScript);
     if (agreed) return this.run(script, slot, args, endsAt);

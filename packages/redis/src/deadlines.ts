@@ -4,11 +4,14 @@ import type { Clock, Timer } from "@dlock/core";
 export interface Deadline {
   readonly endsAt: number;
   readonly over: () => void;
+  /** Its place among those pending. */
+  place: number;
 }
 
 export class Deadlines {
   readonly #clock: Clock;
-  readonly #pending = new Set<Deadline>();
+  /** In no order: what is removed gives its place to the last one. */
+  readonly #pending: Deadline[] = [];
   #timer: Timer | undefined;
   #dueAt = Number.POSITIVE_INFINITY;
 
@@ -16,20 +19,20 @@ export class Deadlines {
     this.#clock = clock;
   }
 
-  add(deadline: Deadline): void {
-    this.#pending.add(deadline);
-    if (deadline.endsAt < this.#dueAt) this.#arm(deadline.endsAt);
+  add(endsAt: number, over: () => void): Deadline {
+    const deadline = { endsAt, over, place: this.#pending.length };
+    this.#pending.push(deadline);
+    if (endsAt < this.#dueAt) this.#arm(endsAt);
+    return deadline;
   }
 
-  /** The timer stays: the next request is likely to need it. */
+  /** Harmless when it is over. The timer stays: the next request is likely to need it. */
   remove(deadline: Deadline): void {
-    this.#pending.delete(deadline);
-  }
-
-  /** Lets all pass by. */
-  close(): void {
-    this.#timer?.cancel();
-    this.#pending.clear();
+    if (this.#pending[deadline.place] !== deadline) return;
+    const last = this.#pending.pop() as Deadline;
+    if (last === deadline) return;
+    this.#pending[deadline.place] = last;
+    last.place = deadline.place;
   }
 
   #arm(dueAt: number): void {
@@ -41,17 +44,11 @@ export class Deadlines {
 
   #fire(): void {
     const now = this.#clock.now();
-    let next = Number.POSITIVE_INFINITY;
-    const over: Deadline[] = [];
-    for (const deadline of this.#pending) {
-      if (deadline.endsAt <= now) over.push(deadline);
-      else next = Math.min(next, deadline.endsAt);
-    }
     this.#dueAt = Number.POSITIVE_INFINITY;
+    const over = this.#pending.filter(({ endsAt }) => endsAt <= now);
+    for (const deadline of over) this.remove(deadline);
+    const next = this.#pending.reduce((earliest, { endsAt }) => Math.min(earliest, endsAt), Number.POSITIVE_INFINITY);
     if (next < this.#dueAt) this.#arm(next);
-    for (const deadline of over) {
-      this.#pending.delete(deadline);
-      deadline.over();
-    }
+    for (const deadline of over) deadline.over();
   }
 }

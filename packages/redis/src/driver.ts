@@ -22,7 +22,7 @@ import { acquisitions, failure, holders, verdicts } from "./records.js";
 import { acquireScript, extendScript, inspectScript, releaseScript, type Script } from "./scripts.js";
 import { evictionWarning, examine, type ServerFacts } from "./server.js";
 import { Watches } from "./watches.js";
-import { type Argument, Wire } from "./wire.js";
+import { Wire } from "./wire.js";
 
 const noToken = "-".repeat(16);
 
@@ -47,7 +47,7 @@ export interface RedisLockDriver extends LockDriver {
 interface Decision<C, T> {
   readonly script: Script;
   /** The number of keys, the keys and the arguments. */
-  write(part: readonly C[], group: number): Argument[];
+  write(part: readonly C[], group: number): string[];
   read(part: readonly C[], reply: unknown): Outcome<T>[];
 }
 
@@ -111,7 +111,7 @@ class RedisDriver implements RedisLockDriver {
     for (const master of this.#wire.masters()) {
       let cursor = "0";
       do {
-        const scan = ["MATCH", this.#names.pattern(prefix), "COUNT", 500];
+        const scan = ["MATCH", this.#names.pattern(prefix), "COUNT", "500"];
         const [next, names] = (await this.#wire.sendTo(master, "scan", [cursor, ...scan], this.#clock.now() + pageMs)) as [
           string,
           string[],
@@ -143,7 +143,7 @@ class RedisDriver implements RedisLockDriver {
     const endsAt = this.#clock.now() + call.timeoutMs;
     const groups = this.#wire.sharded ? Array.from({ length: groupCount }, (_, group) => group) : [0];
     // A write that is refused wherever a grant would be, and changes nothing: no such key can exist.
-    const probe = (group: number) => this.#wire.send(slotOfGroup(group), "set", [this.#names.probe(group), "", "XX", "PX", 1], endsAt);
+    const probe = (group: number) => this.#wire.send(slotOfGroup(group), "set", [this.#names.probe(group), "", "XX", "PX", "1"], endsAt);
     await Promise.all(groups.map(probe));
     for (const master of this.#wire.masters()) {
       const warning = evictionWarning(await this.#wire.sendTo(master, "info", ["memory"], endsAt).catch(() => ""));
@@ -165,13 +165,15 @@ class RedisDriver implements RedisLockDriver {
   readonly #acquire: Decision<AcquireClaim, AcquireResult> = {
     script: acquireScript,
     write: (part, group) => {
-      const args: Argument[] = [part.length + 1, this.#names.counter(group)];
+      const args = [String(part.length + 1), this.#names.counter(group)];
+      const terms: string[] = [];
       for (const { key } of part) args.push(this.#names.record(key));
       for (const { owner, ttlMs, mode, limit, metadata } of part) {
         const how = mode === "exclusive" ? "x" : `s${limit ?? ""}`;
-        args.push(ownerText(owner), Math.ceil(ttlMs), metadata === undefined ? how : `${how}+${metadata}`);
+        args.push(ownerText(owner));
+        terms.push(String(Math.ceil(ttlMs)), metadata === undefined ? how : `${how}+${metadata}`);
       }
-      return args;
+      return withTerms(args, terms);
     },
     read: acquisitions,
   };
@@ -179,12 +181,14 @@ class RedisDriver implements RedisLockDriver {
   readonly #extend: Decision<ExtendClaim, boolean> = {
     script: extendScript,
     write: (part) => {
-      const args: Argument[] = [part.length];
+      const args = [String(part.length)];
+      const terms: string[] = [];
       for (const { key } of part) args.push(this.#names.record(key));
       for (const { owner, token, ttlMs, longestMs } of part) {
-        args.push(tokenText(token) + ownerText(owner), Math.ceil(ttlMs), Math.ceil(longestMs));
+        args.push(tokenText(token) + ownerText(owner));
+        terms.push(String(Math.ceil(ttlMs)), String(Math.ceil(longestMs)));
       }
-      return args;
+      return withTerms(args, terms);
     },
     read: verdicts,
   };
@@ -192,19 +196,22 @@ class RedisDriver implements RedisLockDriver {
   readonly #release: Decision<ReleaseClaim, boolean> = {
     script: releaseScript,
     write: (part) => {
-      const args: Argument[] = [part.length];
+      const args = [String(part.length)];
       for (const { key } of part) args.push(this.#names.record(key));
-      args.push(this.#wire.sharded ? "SPUBLISH" : "PUBLISH");
       for (const { owner, token } of part) args.push((token === undefined ? noToken : tokenText(token)) + ownerText(owner));
+      args.push(this.#wire.sharded ? "SPUBLISH" : "PUBLISH");
       return args;
     },
     read: verdicts,
   };
 
   #look(group: number, records: readonly string[], timeoutMs: number): Promise<unknown[]> {
-    return this.#caller.run(inspectScript, slotOfGroup(group), [records.length, ...records], this.#clock.now() + timeoutMs) as Promise<
-      unknown[]
-    >;
+    return this.#caller.run(
+      inspectScript,
+      slotOfGroup(group),
+      [String(records.length), ...records],
+      this.#clock.now() + timeoutMs,
+    ) as Promise<unknown[]>;
   }
 
   async #inspectAll(keys: readonly string[]): Promise<LockRecord[]> {
@@ -270,6 +277,15 @@ class RedisDriver implements RedisLockDriver {
   #heed(error: Error, group: number): void {
     if (error.message.includes("READONLY")) this.#wire.renew(slotOfGroup(group));
   }
+}
+
+/** Adds the two terms of each claim: once when they are the same for all. */
+function withTerms(args: string[], terms: readonly string[]): string[] {
+  const [first, second] = terms;
+  let same = true;
+  for (let i = 2; same && i < terms.length; i += 2) same = terms[i] === first && terms[i + 1] === second;
+  for (const term of same ? terms.slice(0, 2) : terms) args.push(term);
+  return args;
 }
 
 function dropUrl({ url: _, ...rest }: RedisDriverOptions): Omit<RedisDriverOptions, "url"> {

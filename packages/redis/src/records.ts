@@ -7,16 +7,18 @@ export function failure(answer: unknown): string | undefined {
   return typeof answer === "string" && answer.startsWith("!") ? answer.slice(1) : undefined;
 }
 
-/** The answers of the acquire script, which are one text of tokens when all are granted. */
+/** The answers of the acquire script, which are the first token when all are granted. */
 export function acquisitions(claims: readonly { ttlMs: number }[], reply: unknown): Outcome<AcquireResult>[] {
   if (typeof reply === "string") {
-    return claims.map(({ ttlMs }, index) => granted(reply.slice(16 * index, 16 * index + 16), ttlMs));
+    // Below 2^53, all of them.
+    const first = Number(reply);
+    return claims.map(({ ttlMs }, index) => granted(first + index, ttlMs));
   }
   const [nowUs, ...answers] = reply as [number | string, ...unknown[]];
   return claims.map(({ ttlMs }, index) => acquired(answers[index], ttlMs, Number(nowUs)));
 }
 
-function granted(token: string, ttlMs: number): AcquireResult {
+function granted(token: string | number, ttlMs: number): AcquireResult {
   return { acquired: true, token: BigInt(token), ttlMs: Math.ceil(ttlMs) };
 }
 

@@ -62,9 +62,10 @@ end
 `;
 
 /**
- * KEYS: the counter, then the records. ARGV for each claim: `ownerText`; the TTL; `x`, `s`, or `s` and the limit, then the metadata after a `+`.
- * Answers: when all are granted, one text of all tokens, 16 digits each. Otherwise the time in microseconds, then for each claim the token, or
- * {ms until it may succeed or -1, `x`, value} or {ms, `s`, owner, entry}, which is one of those in the way.
+ * KEYS: the counter, then the records. ARGV: the `ownerText` of each claim; then the TTL and `x`, `s`, or `s` and the limit, with the metadata
+ * after a `+`: once when they are the same for all, else for each.
+ * Answers: when all are granted, the token of the first; each further one's is greater by one. Otherwise the time in microseconds, then for
+ * each claim the token, or {ms until it may succeed or -1, `x`, value} or {ms, `s`, owner, entry}, which is one of those in the way.
  * As many tokens as there are claims are taken from the counter at once: a gap does no harm, and a server that refuses writes says so first.
  */
 export const acquireScript = script(`
@@ -74,9 +75,10 @@ local count = #keys - 1
 -- The tokens that follow the time, as text: the seconds stay, which spares formatting sixteen digits for each.
 local head, before = time[1], time[2] - 1
 local final = head .. format('%06d', before + count)
+local first = count == 1 and final or head .. format('%06d', before + 1)
 local stored = redis.call('SET', keys[1], final, 'GET')
 local base
-if #final ~= 16 or (stored and (#stored ~= 16 or stored >= head .. format('%06d', before + 1))) then
+if #final ~= 16 or (stored and (#stored ~= 16 or stored >= first)) then
   -- The microseconds run into the next second, or the counter is ahead of the clock.
   local last = tonumber(stored or 0)
   if not last or last + count >= 9007199254740991 then
@@ -84,24 +86,30 @@ if #final ~= 16 or (stored and (#stored ~= 16 or stored >= head .. format('%06d'
     return redis.error_reply(last and 'EXHAUSTED tokens' or 'FOREIGN counter')
   end
   base = math.max(last, time[1] * 1000000 + time[2] - 1)
+  first = format('%016.0f', base + 1)
   redis.call('SET', keys[1], format('%016.0f', base + count))
 end
 
-local answers, left = {}, nil
+-- Where the TTL of a claim stands, and how far behind it that of the next one.
+local terms, step = count + 1, #argv > count + 2 and 2 or 0
+local answers, left, failed = {}, nil, false
 for i = 1, count do
-  local at = 3 * i - 2
-  local how = argv[at + 2]
+  local token = i == 1 and first or base and format('%016.0f', base + i) or head .. format('%06d', before + i)
+  local at = terms + step * (i - 1)
+  local how = argv[at + 1]
   if byte(how) == 120 then
-    local token = base and format('%016.0f', base + i) or count == 1 and final or head .. format('%06d', before + i)
-    local set = pcall_('SET', keys[i + 1], token .. argv[at] .. sub(how, 2), 'PX', argv[at + 1], 'NX')
-    if set then answers[i] = set.ok and token or '!' .. set.err end
+    local set = pcall_('SET', keys[i + 1], token .. argv[i] .. sub(how, 2), 'PX', argv[at], 'NX')
+    if set then
+      answers[i] = set.ok and token or '!' .. set.err
+      failed = failed or not set.ok
+    end
   end
   if not answers[i] then
     left = left or {}
     left[#left + 1] = i
   end
 end
-if not left then return table.concat(answers) end
+if not left and not failed then return first end
 
 local us = time[1] * 1000000 + time[2]
 ${slowly}
@@ -132,10 +140,10 @@ local function census(key)
   return live, first, final, oldest, entry
 end
 
-each(left, function(i)
-  local key, at = keys[i + 1], 3 * i - 2
-  local named, ttl = argv[at], tonumber(argv[at + 1])
-  local mode, limit, metadata = string.match(argv[at + 2], '^([xs])(%d*)(.*)$')
+each(left or {}, function(i)
+  local key, at = keys[i + 1], terms + step * (i - 1)
+  local named, ttl = argv[i], tonumber(argv[at])
+  local mode, limit, metadata = string.match(argv[at + 1], '^([xs])(%d*)(.*)$')
   local kind, value = read(key)
   if kind == 'x' then
     if mode == 'x' and string.sub(value, 17, 16 + #named) == named then
@@ -176,96 +184,92 @@ table.insert(answers, 1, us)
 return answers
 `);
 
-/**
- * KEYS: the records. ARGV for each claim: the token and `ownerText`, the TTL, the longest TTL it ever had. Answers: 1 when all are, else 1 or 0 for
- * each. A lease that outlasts its longest TTL is one of a server whose clock stepped back: it is cut to what was asked for.
- */
-export const extendScript = script(`
+/** For the first loop of the next two: what lies under the keys, exclusive records as text. */
+const values = `
 local keys, argv, sub, pcall_ = KEYS, ARGV, string.sub, redis.pcall
-local answers, left, all = {}, nil, true
-for i = 1, #keys do
-  local key, at = keys[i], 3 * i - 2
-  local value, lead = pcall_('GET', key), argv[at]
-  if not value then
-    all, answers[i] = false, 0
-  elseif type(value) == 'string' and sub(value, 1, #lead) == lead then
-    local remaining, ttl, renewed = pcall_('PTTL', key), tonumber(argv[at + 1]), 1
-    if remaining < ttl or remaining > tonumber(argv[at + 2]) then renewed = pcall_('PEXPIRE', key, ttl) end
-    if type(renewed) == 'table' then
-      all, answers[i] = false, '!' .. renewed.err
-    else
-      answers[i] = 1
-    end
+local count = #keys
+local values = count == 1 and {pcall_('GET', keys[1])} or redis.call('MGET', unpack(keys))
+local answers, left, failed = {}, nil, false
+`;
+
+/**
+ * KEYS: the records. ARGV: the token and `ownerText` of each claim; then the TTL and the longest TTL it ever had: once when they are the same
+ * for all, else for each. Answers: 1 when all are, else 1 or 0 for each. A lease that outlasts its longest TTL is one of a server whose clock
+ * stepped back: it is cut to what was asked for.
+ */
+export const extendScript = script(`${values}
+local terms, step = count + 1, #argv > count + 2 and 2 or 0
+for i = 1, count do
+  local lead, value, at = argv[i], values[i], terms + step * (i - 1)
+  if type(value) == 'string' and sub(value, 1, #lead) == lead then
+    local ttl, longest, renewed = tonumber(argv[at]), tonumber(argv[at + 1]), 1
+    -- What never had a longer TTL ends before the new one, or is one of those to be cut.
+    local remaining = ttl < longest and pcall_('PTTL', keys[i])
+    if not remaining or remaining < ttl or remaining > longest then renewed = pcall_('PEXPIRE', keys[i], ttl) end
+    answers[i] = type(renewed) == 'table' and '!' .. renewed.err or 1
+    failed = failed or type(renewed) == 'table'
   else
     left = left or {}
     left[#left + 1] = i
   end
 end
-if all and not left then return 1 end
+if not left and not failed then return 1 end
 
-if left then
-  ${now} ${slowly}
-  each(left, function(i)
-    local key, lead, ttl, longest = KEYS[i], ARGV[3 * i - 2], tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])
-    if read(key) ~= 's' then return 0 end
-    local owner = string.sub(lead, 20)
-    local ends, held = sharer(key, owner)
-    if not ends or ends < ms or string.sub(held, 1, 16) ~= string.sub(lead, 1, 16) then return 0 end
-    if ends < ms + ttl or ends > ms + longest then redis.call('HSET', key, owner, string.format('%016.0f', ms + ttl) .. held) end
-    keep(key, ttl)
-    return 1
-  end)
-end
+${now} ${slowly}
+each(left or {}, function(i)
+  local key, lead, at = keys[i], argv[i], terms + step * (i - 1)
+  local ttl, longest = tonumber(argv[at]), tonumber(argv[at + 1])
+  if read(key) ~= 's' then return 0 end
+  local owner = string.sub(lead, 20)
+  local ends, held = sharer(key, owner)
+  if not ends or ends < ms or string.sub(held, 1, 16) ~= string.sub(lead, 1, 16) then return 0 end
+  if ends < ms + ttl or ends > ms + longest then redis.call('HSET', key, owner, string.format('%016.0f', ms + ttl) .. held) end
+  keep(key, ttl)
+  return 1
+end)
 return answers
 `);
 
 /**
- * KEYS: the records. ARGV: the command that tells of a release (PUBLISH or SPUBLISH); then for each claim the token, or `-` sixteen times
- * when only the owner counts, and `ownerText`. Answers: 1 when all are, else 1 or 0 for each. That nobody could be told does not undo a release.
+ * KEYS: the records. ARGV: for each claim the token, or `-` sixteen times when only the owner counts, and `ownerText`; then the command that
+ * tells of a release (PUBLISH or SPUBLISH). Answers: 1 when all are, else 1 or 0 for each. That nobody could be told does not undo a release.
  */
-export const releaseScript = script(`
-local keys, argv, sub, pcall_ = KEYS, ARGV, string.sub, redis.pcall
-local answers, left, all = {}, nil, true
-for i = 1, #keys do
-  local key, lead = keys[i], argv[i + 1]
-  local value = pcall_('GET', key)
-  if not value then
-    all, answers[i] = false, 0
-  elseif type(value) == 'string' and sub(value, 1, #lead) == lead then
-    local deleted = pcall_('DEL', key)
-    if type(deleted) == 'table' then
-      all, answers[i] = false, '!' .. deleted.err
-    else
-      pcall_(argv[1], key, '')
-      answers[i] = 1
-    end
+export const releaseScript = script(`${values}
+local freed, tell = {}, argv[count + 1]
+for i = 1, count do
+  local lead, value = argv[i], values[i]
+  if type(value) == 'string' and sub(value, 1, #lead) == lead then
+    freed[#freed + 1] = keys[i]
+    answers[i] = 1
   else
     left = left or {}
     left[#left + 1] = i
   end
 end
-if all and not left then return 1 end
-
-if left then
-  ${now} ${slowly}
-  each(left, function(i)
-    local key, lead = KEYS[i], ARGV[i + 1]
-    local from = string.byte(lead) == 45 and 17 or 1
-    local kind, value = read(key)
-    if kind == 'x' then
-      if string.sub(value, from, #lead) ~= string.sub(lead, from) then return 0 end
-      redis.call('DEL', key)
-    else
-      local owner = string.sub(lead, 20)
-      local ends, held = sharer(key, owner)
-      if not ends or (from == 1 and string.sub(held, 1, 16) ~= string.sub(lead, 1, 16)) then return 0 end
-      redis.call('HDEL', key, owner)
-      if ends < ms then return 0 end
-    end
-    redis.pcall(ARGV[1], key, '')
-    return 1
-  end)
+if freed[1] then
+  redis.call('DEL', unpack(freed))
+  for i = 1, #freed do pcall_(tell, freed[i], '') end
 end
+if not left then return 1 end
+
+${now} ${slowly}
+each(left, function(i)
+  local key, lead = keys[i], argv[i]
+  local from = string.byte(lead) == 45 and 17 or 1
+  local kind, value = read(key)
+  if kind == 'x' then
+    if string.sub(value, from, #lead) ~= string.sub(lead, from) then return 0 end
+    redis.call('DEL', key)
+  else
+    local owner = string.sub(lead, 20)
+    local ends, held = sharer(key, owner)
+    if not ends or (from == 1 and string.sub(held, 1, 16) ~= string.sub(lead, 1, 16)) then return 0 end
+    redis.call('HDEL', key, owner)
+    if ends < ms then return 0 end
+  end
+  pcall_(tell, key, '')
+  return 1
+end)
 return answers
 `);
 

@@ -25,7 +25,7 @@ export interface ServerFacts {
 }
 
 export async function examine(wire: Wire, node: Redis, clock: Clock, endsAt: number): Promise<ServerFacts> {
-  const ask = (name: string, ...args: (string | number)[]) => wire.sendTo(node, name, args, endsAt);
+  const ask = (name: string, ...args: string[]) => wire.sendTo(node, name, args, endsAt);
   let roundTripMs = Number.POSITIVE_INFINITY;
   let clockOffsetMs = 0;
   for (let round = 0; round < 5; round++) {
@@ -38,7 +38,7 @@ export async function examine(wire: Wire, node: Redis, clock: Clock, endsAt: num
   }
   // Without the permission the other facts still help.
   const info = String(await ask("info").catch(() => ""));
-  const scripts = await ask("eval", "return 1", 0).then(
+  const scripts = await ask("eval", "return 1", "0").then(
     () => true,
     () => false,
   );
