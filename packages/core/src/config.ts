@@ -3,7 +3,7 @@ import type { LockDriver } from "./driver.js";
 import { parseDuration } from "./duration.js";
 import { checkNumber, longestMs, type ProviderOptions } from "./options.js";
 import type { LockProvider } from "./provider.js";
-import { type Backend, type BackendSection, findBackend, isRegistered, parseBackendUrl, provideOver } from "./registry.js";
+import { type Backend, type BackendSection, backendNames, findBackend, isRegistered, parseBackendUrl, provideOver } from "./registry.js";
 
 /**
  * Which backend, its section, and the defaults of acquisitions. Sections of backends that are not chosen may be there too, so that switching is
@@ -126,7 +126,6 @@ export function checkSection(path: string, section: BackendSection, shape: Secti
   throw new TypeError(`${path}.${oneOf[0]} is missing: ${path} needs ${oneOf.length > 1 ? `one of ${listed(oneOf)}` : "it"}`);
 }
 
-const backendNames = ["mysql", "redis", "etcd", "sqlite", "memory"];
 const defaultNames = ["defaultTtlMs", "defaultRetryCount", "defaultRetryDelayMs"];
 
 function checkNames(path: string, config: LockConfig, provider: string): void {

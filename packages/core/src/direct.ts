@@ -4,12 +4,12 @@
  */
 import { publicHolder } from "./acquire.js";
 import type { Call, Holder, LockRecord, Outcome } from "./driver.js";
-import { type Engine, isHolder } from "./engine.js";
+import { type Engine, isHolder, isRecord } from "./engine.js";
 import { driverError, isDriverError, LockBackendError, LockNotHeldError, malformedAnswer, ProviderClosedError } from "./errors.js";
-import { checkKey, checkOwner } from "./key.js";
+import { checkKey, checkOwner, describe } from "./key.js";
 import type { Lease } from "./lease.js";
 import { ownerOf } from "./lock.js";
-import { checkNumber } from "./options.js";
+import { checkKnown, checkNumber } from "./options.js";
 import { refresh } from "./renewer.js";
 import type { Entry } from "./schedule.js";
 
@@ -26,9 +26,14 @@ export class Direct {
 
   async *list(options: { prefix?: string }): AsyncIterable<LockRecord> {
     this.#open();
-    if (options.prefix !== undefined && typeof options.prefix !== "string") throw new TypeError("prefix must be a string");
+    checkKnown("list options", options, ["prefix"]);
+    const { prefix } = options;
+    if (prefix !== undefined && typeof prefix !== "string") throw new TypeError(`prefix must be a string, got ${describe(prefix)}`);
     try {
-      for await (const record of this.#engine.driver.list(options)) yield { ...publicHolder(record), key: record.key };
+      for await (const record of this.#engine.driver.list(options)) {
+        if (!isRecord(record)) throw malformedAnswer(record);
+        yield { ...publicHolder(record), key: record.key };
+      }
     } catch (error) {
       throw new LockBackendError(this.#engine.driver.name, "list the locks", error);
     }
@@ -119,29 +124,25 @@ export class Direct {
     this.#open(key);
     const { clock, driver, schedule, spec } = this.#engine;
     const timeoutMs = spec.base.attemptTimeoutMs;
-    try {
-      return await new Promise<T>((resolve, reject) => {
-        const limit: Entry = {
-          at: 0,
-          slot: -1,
-          keepsAlive,
-          run: () => reject(driverError("the backend did not answer in time", { applied: "unknown", retryable: true })),
-          closed: () => reject(new ProviderClosedError(key)),
-        };
-        schedule.set(limit, clock.now() + timeoutMs);
-        (async () => run({ timeoutMs }))()
-          .then(resolve, reject)
-          .finally(() => schedule.delete(limit));
-      });
-    } catch (error) {
-      if (error instanceof ProviderClosedError) throw error;
-      throw new LockBackendError(driver.name, doing, error, key);
-    }
+    return new Promise<T>((resolve, reject) => {
+      const fail = (error: unknown) => reject(new LockBackendError(driver.name, doing, error, key));
+      const limit: Entry = {
+        at: 0,
+        slot: -1,
+        keepsAlive,
+        run: () => fail(driverError("the backend did not answer in time", { applied: "unknown", retryable: true })),
+        closed: () => reject(new ProviderClosedError(key)),
+      };
+      schedule.set(limit, clock.now() + timeoutMs);
+      (async () => run({ timeoutMs }))()
+        .then(resolve, fail)
+        .finally(() => schedule.delete(limit));
+    });
   }
 
   /** One claim outside of any handle. */
   #answer<T>(doing: string, key: string, submit: (receiver: { onOutcome(outcome: Outcome<T>): void }) => void): Promise<T> {
-    return new Promise((resolve, reject) => {
+    const answer = new Promise<T>((resolve, reject) => {
       submit({
         onOutcome: (outcome) => {
           if (isDriverError(outcome)) reject(new LockBackendError(this.#engine.driver.name, doing, outcome, key));
@@ -149,5 +150,7 @@ export class Direct {
         },
       });
     });
+    // A renewal by itself keeps no process alive, but this one is awaited.
+    return this.#engine.schedule.keepAliveFor(answer);
   }
 }

@@ -1,7 +1,7 @@
 /** What the parts of one provider share, and how it is wired together. */
 import { Batcher } from "./batcher.js";
 import { type Clock, systemClock } from "./clock.js";
-import type { AcquireClaim, AcquireResult, ExtendClaim, Holder, LockDriver, ReleaseClaim } from "./driver.js";
+import type { AcquireClaim, AcquireResult, ExtendClaim, Holder, LockDriver, LockRecord, ReleaseClaim } from "./driver.js";
 import { messageOf } from "./errors.js";
 import { Events } from "./events.js";
 import { FailureRateMeter } from "./failure-rate.js";
@@ -98,23 +98,39 @@ export function createEngine(driver: LockDriver, spec: ProviderSpec, instanceId:
 /** At most 2^31 − 1 ms are asked for, and rounding up does not double that. */
 const longestGrantMs = 2 ** 32;
 
-/** What comes back from a server is not trusted: an answer must have the form of one. */
+/** What comes back from a server is not trusted: an answer must have the form of one, and what throws when it is looked at has none. */
 function isAcquireResult(value: unknown): value is AcquireResult {
-  if (typeof value !== "object" || value === null) return false;
-  const { acquired, token, ttlMs, retryAfterMs, holder } = value as Record<string, unknown>;
-  if (acquired === true)
-    return typeof token === "bigint" && token >= 0n && token < highestServerToken && isWithin(ttlMs, longestGrantMs) && ttlMs > 0;
-  const numberOrNone = retryAfterMs === undefined || isWithin(retryAfterMs, Number.POSITIVE_INFINITY);
-  return acquired === false && numberOrNone && (holder === undefined || isHolder(holder));
+  try {
+    if (typeof value !== "object" || value === null) return false;
+    const { acquired, token, ttlMs, retryAfterMs, holder } = value as Record<string, unknown>;
+    if (acquired === true) return isServerToken(token) && isWithin(ttlMs, longestGrantMs) && ttlMs > 0;
+    const numberOrNone = retryAfterMs === undefined || isWithin(retryAfterMs, Number.POSITIVE_INFINITY);
+    return acquired === false && numberOrNone && (holder === undefined || isHolder(holder));
+  } catch {
+    return false;
+  }
 }
 
 function isWithin(value: unknown, most: number): value is number {
   return typeof value === "number" && value >= 0 && value <= most;
 }
 
+function isServerToken(value: unknown): boolean {
+  return typeof value === "bigint" && value >= 0n && value < highestServerToken;
+}
+
 export function isHolder(value: unknown): value is Holder {
-  if (typeof value !== "object" || value === null) return false;
-  const { owner, token, remainingMs, heldMs } = value as Record<string, unknown>;
-  const isTime = (time: unknown) => typeof time === "number" && !Number.isNaN(time);
-  return typeof owner === "string" && typeof token === "bigint" && isTime(remainingMs) && isTime(heldMs);
+  try {
+    if (typeof value !== "object" || value === null) return false;
+    const { owner, token, mode, remainingMs, heldMs, metadata } = value as Record<string, unknown>;
+    if (typeof owner !== "string" || !isServerToken(token) || !(mode === "exclusive" || mode === "shared")) return false;
+    const isTime = (time: unknown) => typeof time === "number" && !Number.isNaN(time);
+    return isTime(remainingMs) && isTime(heldMs) && (metadata === undefined || typeof metadata === "string");
+  } catch {
+    return false;
+  }
+}
+
+export function isRecord(value: unknown): value is LockRecord {
+  return isHolder(value) && typeof (value as Partial<LockRecord>).key === "string";
 }

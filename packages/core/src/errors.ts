@@ -111,14 +111,13 @@ export class ProviderClosedError extends LockError {
 
 /** A backend was asked for by name and its package cannot be loaded. */
 export class BackendNotInstalledError extends LockError {
-  constructor(name: string, packageName: string, cause?: unknown) {
-    super(
-      "DLOCK_BACKEND_NOT_INSTALLED",
-      `the backend "${name}" is not registered and ${packageName} is not installed: npm install ${packageName}`,
-      {
-        cause,
-      },
-    );
+  /** @param known the names of the backends there are: one that is not among them is rather misspelt than missing. */
+  constructor(name: string, packageName: string, cause?: unknown, known: readonly string[] = [name]) {
+    const misspelt = known.includes(name) ? "" : `, unless it is one of dlock's own: ${known.join(", ")}`;
+    const remedy = `npm install ${packageName}${misspelt}`;
+    super("DLOCK_BACKEND_NOT_INSTALLED", `the backend "${name}" is not registered and ${packageName} is not installed: ${remedy}`, {
+      cause,
+    });
   }
 }
 
@@ -140,15 +139,26 @@ export function malformedAnswer(answer: unknown): DriverError {
   return driverError("the driver's answer is malformed", { applied: "unknown", retryable: true, cause: answer });
 }
 
-/** Tells a {@link DriverError} from a verdict. */
+/** Tells a {@link DriverError} from a verdict. One that does not say what was applied is none: it must not pass for "certainly not applied". */
 export function isDriverError(value: unknown): value is DriverError {
-  return value instanceof Error && (value as Partial<DriverError>).dlockDriverError === true;
+  try {
+    if (!(value instanceof Error)) return false;
+    const { dlockDriverError, applied, retryable } = value as Partial<DriverError>;
+    return dlockDriverError === true && (applied === "no" || applied === "unknown") && typeof retryable === "boolean";
+  } catch {
+    // It throws when it is looked at: whatever it is, it is no answer.
+    return false;
+  }
 }
 
-/** What was thrown, in words: anything can be thrown, also what has no string. */
+/** What was thrown, in words: anything can be thrown, also what has no string, or throws when it is looked at. */
 export function messageOf(error: unknown): string {
-  if (error instanceof Error) return error.message;
-  return typeof error === "string" ? error : inspect(error);
+  try {
+    if (error instanceof Error && typeof error.message === "string") return error.message;
+    return typeof error === "string" ? error : inspect(error);
+  } catch {
+    return "an error that cannot be read";
+  }
 }
 
 /** A key as it appears in messages: quoted, so that blanks and control characters show. */

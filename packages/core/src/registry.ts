@@ -45,6 +45,9 @@ export interface BackendSection {
   readonly [option: string]: unknown;
 }
 
+/** dlock's own. */
+export const backendNames: readonly string[] = ["mysql", "redis", "etcd", "sqlite", "memory"];
+
 const backends = new Map<string, Backend>();
 
 /**
@@ -79,7 +82,8 @@ export async function provideOver(driver: LockDriver, options: ProviderOptions):
   try {
     return createLockProvider(driver, options);
   } catch (error) {
-    await driver.close();
+    // What a backend of the user's own has made may be no driver at all; the error says so.
+    await driver?.close?.();
     throw error;
   }
 }
@@ -124,7 +128,7 @@ async function load(name: string, packageName: string): Promise<{ backend?: Back
     return (await import(packageName)) as { backend?: Backend };
   } catch (error) {
     const path = besideProgram(packageName);
-    if (path === undefined) throw new BackendNotInstalledError(name, packageName, error);
+    if (path === undefined) throw new BackendNotInstalledError(name, packageName, error, backendNames);
     return (await import(pathToFileURL(path).href)) as { backend?: Backend };
   }
 }

@@ -49,7 +49,7 @@ export function renew(lease: Lease, now: number): void {
  * @throws LockNotHeldError when the lease is gone, LockBackendError when the server gave no answer (the lock is then held until its deadline).
  */
 export function refresh(lease: Lease, ttlMs: number): Promise<void> {
-  return new Promise((resolve, reject) => {
+  const answer = new Promise<void>((resolve, reject) => {
     const receiver: Receiver<boolean> = {
       onOutcome(outcome, sentAt, answeredAt) {
         if (isDriverError(outcome)) {
@@ -74,6 +74,8 @@ export function refresh(lease: Lease, ttlMs: number): Promise<void> {
       lease.whenAnswered.push(send);
     } else send(lease.engine.clock.now());
   });
+  // Renewals keep no process alive, but this one is awaited.
+  return lease.engine.schedule.keepAliveFor(answer);
 }
 
 function submit(lease: Lease, ttlMs: number, now: number, receiver: Receiver<boolean>): void {

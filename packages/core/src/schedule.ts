@@ -66,6 +66,17 @@ export class Schedule {
     if (entry.keepsAlive && --this.#vital === 0) this.#timer?.keepAlive(false);
   }
 
+  /** Keeps the process alive until `work` has settled: somebody waits for it. */
+  async keepAliveFor<T>(work: Promise<T>): Promise<T> {
+    const entry: Entry = { at: 0, slot: -1, keepsAlive: true, run: () => {} };
+    this.set(entry, Number.MAX_SAFE_INTEGER);
+    try {
+      return await work;
+    } finally {
+      this.delete(entry);
+    }
+  }
+
   get size(): number {
     return this.#heap.length;
   }

@@ -178,10 +178,13 @@ const mistakes: readonly (readonly [unknown, string])[] = [
   [{ ...good, provider: "Redis" }, `config.provider must be the name of a backend, such as ${sections}, got a string`],
   [{ ...good, provider: "../redis" }, `config.provider must be the name of a backend, such as ${sections}, got a string`],
   [{ ...good, provider: "__proto__" }, `config.provider must be the name of a backend, such as ${sections}, got a string`],
-  [{ provider: "reddis" }, 'the backend "reddis" is not registered and @dlock/reddis is not installed: npm install @dlock/reddis'],
+  [
+    { provider: "reddis" },
+    'the backend "reddis" is not registered and @dlock/reddis is not installed: npm install @dlock/reddis, unless it is one of dlock\'s own: mysql, redis, etcd, sqlite, memory',
+  ],
   [
     { provider: "constructor" },
-    'the backend "constructor" is not registered and @dlock/constructor is not installed: npm install @dlock/constructor',
+    'the backend "constructor" is not registered and @dlock/constructor is not installed: npm install @dlock/constructor, unless it is one of dlock\'s own: mysql, redis, etcd, sqlite, memory',
   ],
   [
     { ...good, ttlMs: 5 },
@@ -282,7 +285,10 @@ describe("a config with a mistake", () => {
   test.each([
     [undefined, "DLOCK_URL is not set: it takes a URL such as sqlite:./dlock.db or redis://localhost:6379?ttl=30s"],
     ["", "DLOCK_URL is not set: it takes a URL such as sqlite:./dlock.db or redis://localhost:6379?ttl=30s"],
-    ["u:hunter2@localhost:x", 'the backend "u" is not registered and @dlock/u is not installed: npm install @dlock/u'],
+    [
+      "u:hunter2@localhost:x",
+      'the backend "u" is not registered and @dlock/u is not installed: npm install @dlock/u, unless it is one of dlock\'s own: mysql, redis, etcd, sqlite, memory',
+    ],
     ["acme:u:hunter2@localhost", "DLOCK_URL has a user and no host: it starts with acme://"],
     ["//u:hunter2@localhost", `DLOCK_URL ${urlForm}`],
     ["acme:?colour=red", 'DLOCK_URL: unknown parameter "colour"'],

@@ -17,6 +17,10 @@ afterEach(() => {
 const granted = { acquired: true, token: 7n, ttlMs: 30_000 };
 const holder = { owner: "other", token: 3n, mode: "exclusive", remainingMs: 500, heldMs: 10 };
 
+function throwing(): never {
+  throw new Error("looked at");
+}
+
 const wrongAnswers: [string, Reply][] = [
   ["undefined", answering(undefined)],
   ["null", answering(null)],
@@ -55,6 +59,11 @@ const wrongGrants: [string, unknown][] = [
   ["a refusal with a holder without token", { acquired: false, holder: { ...holder, token: undefined } }],
   ["a refusal with a holder whose time is NaN", { acquired: false, holder: { ...holder, remainingMs: Number.NaN } }],
   ["a refusal with a holder without heldMs", { acquired: false, holder: { ...holder, heldMs: undefined } }],
+  ["a refusal with a holder of no mode", { acquired: false, holder: { ...holder, mode: "read" } }],
+  ["a refusal with a holder of a negative token", { acquired: false, holder: { ...holder, token: -1n } }],
+  ["a refusal with a holder whose metadata is no text", { acquired: false, holder: { ...holder, metadata: 5 } }],
+  ["a driver error that does not say what was applied", Object.assign(new Error("?"), { dlockDriverError: true, retryable: true })],
+  ["something that throws when it is looked at", new Proxy({}, { get: throwing, getPrototypeOf: throwing })],
 ];
 
 describe("an acquire", () => {
@@ -161,6 +170,23 @@ describe("reading", () => {
     },
   );
 
+  test.each([undefined, 5, {}, { ...holder }, { ...holder, key: 5 }, { ...holder, key: "a", token: 3 }])(
+    "a record that is %s, in a list, is a backend error",
+    async (answer) => {
+      const { driver, locks } = scenario();
+      const record = { ...holder, key: "right" };
+      Object.assign(driver, { list: () => [record, answer] });
+      const listed: string[] = [];
+      const error = await errorOf(
+        (async () => {
+          for await (const { key } of locks.list()) listed.push(key);
+        })(),
+      );
+      expect(error).toMatchObject({ code: "DLOCK_BACKEND", cause: { message: "the driver's answer is malformed" } });
+      expect(listed).toEqual(["right"]);
+    },
+  );
+
   test.each([undefined, "many", -1, Number.NaN])("a sweep that reports %s is a backend error", async (answer) => {
     const { clock, driver, locks } = scenario();
     driver.always("sweep", answering(answer));
@@ -194,6 +220,15 @@ describe("a driver that throws instead of rejecting", () => {
       expect(clock.vital).toBe(0);
     },
   );
+
+  test("or rejects with what throws when it is looked at is a backend error too", async () => {
+    const { clock, driver, locks } = scenario();
+    const hostile = Object.defineProperty(new Error("hidden"), "message", { get: throwing });
+    for (const operation of ["acquire", "inspect", "sweep", "ping"] as const) driver.always(operation, () => Promise.reject(hostile));
+    for (const call of [() => locks.lock("a", { waitMs: 0 }), () => locks.inspect("a"), () => locks.sweep(), () => locks.ping()])
+      expect(await errorOf(clock.until<unknown>(call()))).toMatchObject({ code: "DLOCK_BACKEND" });
+    expect(rejections).toEqual([]);
+  });
 
   test.each([undefined, null, "text", 5, { code: 1 }])("or rejects with %j is a backend error too", async (thrown) => {
     const { clock, driver, locks } = scenario();

@@ -71,6 +71,21 @@ describe("a process", () => {
     expect(said).toBe("DLOCK_TIMEOUT");
   });
 
+  test.each(["lock.refresh()", 'locks.renew("a", lock.owner, 60000)', 'locks.renew("b", "other", 60000)'])(
+    "that awaits %s stays alive until it is answered",
+    async (call) => {
+      const said = await run(`
+        const locks = createLockProvider(driver, { ttlMs: 60000 });
+        const lock = await locks.lock("a");
+        driver.inspect = async () => [{ owner: "other", token: 1n, mode: "exclusive", remainingMs: 1, heldMs: 1 }];
+        driver.extend = (claims) => new Promise((resolve) => setTimeout(() => resolve(claims.map(() => true)), 300).unref());
+        await ${call};
+        console.log("renewed");
+      `);
+      expect(said).toBe("renewed");
+    },
+  );
+
   test("exits by itself after close(), also when the server is silent", async () => {
     const said = await run(`
       const locks = createLockProvider(driver);
