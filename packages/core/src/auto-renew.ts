@@ -2,6 +2,7 @@
 import { onAbort } from "./abort.js";
 import type { Engine } from "./engine.js";
 import { LockBackendError } from "./errors.js";
+import { checkSignal } from "./options.js";
 import type { Entry } from "./schedule.js";
 
 export interface AutoRenewOptions {
@@ -24,6 +25,7 @@ export async function renewInRhythm(
   renew: () => Promise<void>,
   { intervalMs, ttlMs, signal }: { intervalMs: number; ttlMs: number; signal: AbortSignal | undefined },
 ): Promise<void> {
+  checkSignal(signal);
   const ended = () => signal?.aborted === true;
   let renewedAt = clock.now();
   while (!ended()) {

@@ -24,8 +24,8 @@ export function closeOnExit(closable: { close(): Promise<void> }, options: Close
   checkKnown("closeOnExit options", options, ["signals", "timeoutMs"]);
   const { signals = ["SIGTERM", "SIGINT"], timeoutMs = 2_000 } = options;
   checkNumber("timeoutMs", timeoutMs, 1);
-  if (!Array.isArray(signals) || signals.some((signal) => !(signal in constants.signals)))
-    throw new TypeError('signals must be an array of signal names, such as "SIGTERM"');
+  if (!Array.isArray(signals) || !signals.every(canBeHeard))
+    throw new TypeError('signals must be an array of names of signals that a process can hear, such as "SIGTERM"');
   if (typeof closable?.close !== "function") throw new TypeError("closable must have a method close");
   let closing: Promise<void> | undefined;
   const close = () => {
@@ -50,6 +50,10 @@ export function closeOnExit(closable: { close(): Promise<void> }, options: Close
   for (const signal of signals) process.prependListener(signal, onSignal);
   process.on("beforeExit", onBeforeExit);
   return stop;
+}
+
+function canBeHeard(signal: unknown): boolean {
+  return typeof signal === "string" && signal in constants.signals && signal !== "SIGKILL" && signal !== "SIGSTOP";
 }
 
 function end(signal: NodeJS.Signals): void {

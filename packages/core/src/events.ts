@@ -42,6 +42,21 @@ export interface LockEvents {
 
 export type LockEventName = keyof LockEvents;
 
+const known: Readonly<Record<LockEventName, true>> = {
+  acquired: true,
+  contended: true,
+  renewed: true,
+  "at-risk": true,
+  lost: true,
+  released: true,
+  timeout: true,
+  "held-long": true,
+  "failure-rate": true,
+  deadlock: true,
+  swept: true,
+  error: true,
+};
+
 export class Events {
   readonly #listeners = new Map<LockEventName, Set<(event: never) => void>>();
   readonly #lastResort: (error: unknown, doing: string) => void;
@@ -52,6 +67,9 @@ export class Events {
   }
 
   on<N extends LockEventName>(name: N, listener: (event: LockEvents[N]) => void): () => void {
+    // A misspelt name would otherwise be silence.
+    if (typeof name !== "string" || !Object.hasOwn(known, name))
+      throw new TypeError(`event must be one of ${Object.keys(known).join(", ")}`);
     if (typeof listener !== "function") throw new TypeError("listener must be a function");
     let listeners = this.#listeners.get(name);
     if (listeners === undefined) {

@@ -103,6 +103,7 @@ class Manager implements LockManager {
   }
 
   get(name?: string): LockProvider {
+    if (name !== undefined && typeof name !== "string") throw new TypeError(`name must be a string, got ${describe(name)}`);
     if (name === undefined && this.#providers.size === 1) return this.#providers.values().next().value as LockProvider;
     const provider = name === undefined ? undefined : this.#providers.get(name);
     if (provider !== undefined) return provider;

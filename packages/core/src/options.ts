@@ -216,7 +216,11 @@ export function resolveProviderOptions(options: ProviderOptions, capabilities: D
   if (instanceId !== undefined) checkInstanceId(instanceId);
   if (logger !== undefined && !isLogger(logger))
     throw new TypeError(`logger must have the methods debug, info, warn and error, got ${describe(logger)}`);
-  if (clock !== undefined && typeof clock?.now !== "function") throw new TypeError("clock must be a Clock");
+  if (
+    clock !== undefined &&
+    !(typeof clock?.now === "function" && typeof clock.setTimer === "function" && typeof clock.date === "function")
+  )
+    throw new TypeError(`clock must have the methods now, setTimer and date, got ${describe(clock)}`);
   const plain: AcquireSpec = {
     ttlMs: 30_000,
     waitMs: 10_000,
@@ -241,7 +245,7 @@ export function resolveProviderOptions(options: ProviderOptions, capabilities: D
     sweepIntervalMs,
     detectDeadlocks,
     heldLongMs: heldLongMs ?? Number.POSITIVE_INFINITY,
-    failureRate: failureRate && resolveFailureRate(failureRate),
+    failureRate: failureRate === undefined ? undefined : resolveFailureRate(failureRate),
   };
 }
 
@@ -264,9 +268,9 @@ function resolve(options: LockOptions, base: AcquireSpec, capabilities: DriverCa
   const { attemptTimeoutMs: givenAttemptTimeoutMs = base.givenAttemptTimeoutMs } = options;
   if (givenAttemptTimeoutMs !== undefined) checkNumber("attemptTimeoutMs", givenAttemptTimeoutMs, 1);
   if (options.maxHoldMs !== undefined) checkNumber("maxHoldMs", options.maxHoldMs, 1);
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw new TypeError(`signal must be an AbortSignal, got ${describe(signal)}`);
-  if (mode !== "exclusive" && mode !== "shared") throw new TypeError(`mode must be "exclusive" or "shared", got ${describe(mode)}`);
+  checkSignal(signal);
+  if (mode !== "exclusive" && mode !== "shared")
+    throw new TypeError(`mode must be "exclusive" or "shared", got ${typeof mode === "string" ? JSON.stringify(mode) : describe(mode)}`);
   if (limit !== undefined) {
     if (mode !== "shared") throw new TypeError('limit needs mode: "shared"');
     checkNumber("limit", limit, 1, highestLimit);
@@ -367,6 +371,15 @@ function checkMetadata(metadata: unknown): void {
   if (typeof metadata !== "string") throw new TypeError(`metadata must be a string, got ${describe(metadata)}`);
   if (Buffer.byteLength(metadata) > longestMetadataBytes)
     throw new RangeError(`metadata must be at most ${longestMetadataBytes} bytes of UTF-8, got ${Buffer.byteLength(metadata)}`);
+  // It has no UTF-8, so something else would be shown than was given.
+  if (!metadata.isWellFormed())
+    throw new RangeError(`metadata must be at most ${longestMetadataBytes} bytes of UTF-8; got a lone surrogate`);
+}
+
+/** @throws TypeError for anything but an AbortSignal or undefined. */
+export function checkSignal(signal: unknown): asserts signal is AbortSignal | undefined {
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw new TypeError(`signal must be an AbortSignal, got ${describe(signal)}`);
 }
 
 /** @throws TypeError for anything but a number, RangeError outside of `least` to `most`. */

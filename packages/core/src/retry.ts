@@ -27,6 +27,7 @@ export function fixedInterval(intervalMs: number, options: RetryOptions = {}): I
  * @param options `multiplier`: 1 to 1000, default 2.
  */
 export function exponentialBackoff(initialMs: number, options: RetryOptions & { multiplier?: number } = {}): Iterable<number> {
+  checkKnown("retry options", options, ["multiplier", ...names]);
   const { multiplier = 2, ...rest } = options;
   checkNumber("initialMs", initialMs, 0);
   checkNumber("multiplier", multiplier, 1, 1_000);
@@ -42,7 +43,7 @@ export function linearBackoff(initialMs: number, incrementMs: number, options: R
 }
 
 function strategy(options: RetryOptions, intervalOf: (retry: number) => number): Iterable<number> {
-  checkKnown("retry options", options, ["maxRetries", "capMs", "jitter", "random"]);
+  checkKnown("retry options", options, names);
   const { maxRetries = Number.POSITIVE_INFINITY, capMs = longest, jitter = 0, random = () => Math.random() } = options;
   if (options.maxRetries !== undefined) checkNumber("maxRetries", maxRetries, 0);
   checkNumber("capMs", capMs, 0);
@@ -55,4 +56,5 @@ function strategy(options: RetryOptions, intervalOf: (retry: number) => number):
   };
 }
 
+const names = ["maxRetries", "capMs", "jitter", "random"] as const satisfies readonly (keyof RetryOptions)[];
 const longest = 2 ** 31 - 1;

@@ -77,6 +77,12 @@ describe("events", () => {
     expect(heard).toBe(3);
   });
 
+  test("of a name that is none are refused, for nobody would ever hear of them", () => {
+    const { locks } = scenario();
+    for (const name of ["losst", "__proto__", "toString", "", undefined, 5])
+      expect(() => locks.on(name as never, () => {})).toThrow(/^event must be one of acquired, contended, .*error$/);
+  });
+
   test("whose listener throws break nothing: the error becomes an event", async () => {
     const { clock, driver, locks } = scenario();
     const errors = record(locks, "error");

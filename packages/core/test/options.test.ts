@@ -64,7 +64,11 @@ const lockOnly: Wrong[] = [
   ...wrong("owner", TypeError, { "a number": 1, null: null, "a buffer": Buffer.from("me") }),
   ...wrong("owner", RangeError, { empty: "", "256 bytes": "é".repeat(128), "with a lone surrogate": loneSurrogate }),
   ...wrong("metadata", TypeError, { "an object": {}, null: null, "a number": 5 }),
-  ...wrong("metadata", RangeError, { "1,025 bytes": "x".repeat(1_025), "of wide characters": "é".repeat(513) }),
+  ...wrong("metadata", RangeError, {
+    "1,025 bytes": "x".repeat(1_025),
+    "of wide characters": "é".repeat(513),
+    "with a lone surrogate": loneSurrogate,
+  }),
 ];
 
 const provider: Wrong[] = [
@@ -74,7 +78,8 @@ const provider: Wrong[] = [
   ...wrong("instanceId", RangeError, { empty: "", "74 bytes": "x".repeat(74), "with a blank": "a b", "with an accent": "hôte" }),
   ...wrong("handOff", TypeError, { true: true, null: null, "a number": 3, "with an unknown name": { most: 3 } }),
   ...wrong("logger", TypeError, { "a function": () => {}, null: null, incomplete: { info: () => {} } }),
-  ...wrong("clock", TypeError, { null: null, "an object": {} }),
+  ...wrong("clock", TypeError, { null: null, "an object": {}, "one that has no timers": { now: () => 0 } }),
+  ...wrong("failureRate", TypeError, { null: null, false: false, "an empty string": "" }),
   ...wrong("unknownOption", TypeError, { something: 1 }),
 ];
 
@@ -110,6 +115,12 @@ describe("lock()", () => {
     expect(error instanceof TypeError || error instanceof RangeError).toBe(true);
     expect((error as Error).message).toContain(named);
     expect(driver.calls).toHaveLength(0);
+  });
+
+  test("shows the mode that is none", async () => {
+    const { locks } = scenario();
+    const { message } = (await errorOf(locks.lock("a", { mode: "read" as never }))) as Error;
+    expect(message).toBe('mode must be "exclusive" or "shared", got "read"');
   });
 
   test("takes the extremes that are allowed", async () => {
