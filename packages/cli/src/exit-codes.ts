@@ -9,6 +9,8 @@ export const exitCodes = {
   notHeld: 1,
   /** Wrong arguments (EX_USAGE). */
   usage: 64,
+  /** `dlock torture`: a promise was broken (EX_SOFTWARE). */
+  broken: 70,
   /** The backend is away, refuses, or is not installed (EX_UNAVAILABLE). */
   unavailable: 69,
   /** The lock is held by another; try again later (EX_TEMPFAIL). */

@@ -6,7 +6,7 @@ import { exitCodeOf } from "./exit-codes.js";
 import { createProgram } from "./program.js";
 import { complain } from "./show.js";
 
-const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
+const { version } = createRequire(import.meta.url)("@dlock/cli/package.json") as { version: string };
 
 try {
   await createProgram(version).parseAsync();

@@ -5,10 +5,11 @@ import { addInspect } from "./inspect.js";
 import { addList } from "./list.js";
 import { addRun } from "./run.js";
 import { addSchema } from "./schema.js";
+import { addTorture } from "./torture.js";
 import { addUnlock } from "./unlock.js";
 
 /** One line for each command; each has a file of its own. */
-const commands = [addRun, addInspect, addList, addUnlock, addDoctor, addSchema];
+const commands = [addRun, addInspect, addList, addUnlock, addDoctor, addSchema, addTorture];
 
 export function createProgram(version: string): Command {
   const program = new Command("dlock")

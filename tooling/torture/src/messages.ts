@@ -4,6 +4,8 @@
 export interface Job {
   readonly name: string;
   readonly url: string;
+  /** The program that the workers belong to: backends are installed beside it. */
+  readonly program: string;
   readonly seed: number;
   /** Sets the keys of this run apart from those of earlier ones on the same server. */
   readonly keyPrefix: string;

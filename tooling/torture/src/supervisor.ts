@@ -8,15 +8,19 @@ import type { FromWorker, Job, ToWorker } from "./messages.js";
 import type { Registers } from "./register.js";
 import type { Target } from "./target.js";
 
+/** The same for all workers. */
+type CommonJob = Omit<Job, "name" | "url" | "program">;
+
 const workerFile = fileURLToPath(new URL("./worker.js", import.meta.url));
 /** The longest wait and hold of a task, and close(). */
 const endWithinMs = 30_000;
-const ownEnv = process.env;
+const { env: ownEnv, argv } = process;
+const [, program = ""] = argv;
 
 export class Supervisor {
   /** What went wrong with the processes themselves. */
   readonly complaints: string[] = [];
-  readonly #job: Omit<Job, "name" | "url">;
+  readonly #job: CommonJob;
   readonly #target: Pick<Target, "urls" | "clocks">;
   readonly #history: History;
   readonly #registers: Registers;
@@ -24,7 +28,7 @@ export class Supervisor {
   readonly #killed = new Set<string>();
   readonly #ends: Promise<void>[] = [];
 
-  constructor(job: Omit<Job, "name" | "url">, target: Pick<Target, "urls" | "clocks">, registers: Registers, history: History) {
+  constructor(job: CommonJob, target: Pick<Target, "urls" | "clocks">, registers: Registers, history: History) {
     this.#job = job;
     this.#target = target;
     this.#registers = registers;
@@ -88,7 +92,7 @@ export class Supervisor {
     process.on("message", (message: FromWorker) => this.#onMessage(process, message));
     this.#ends.push(this.#ended(name, process));
     const seed = this.#job.seed + place * 1_000 + generation;
-    send(process, { type: "job", job: { ...this.#job, name, url: urls[place] as string, seed } });
+    send(process, { type: "job", job: { ...this.#job, name, url: urls[place] as string, program, seed } });
   }
 
   async #ended(name: string, process: ChildProcess): Promise<void> {

@@ -142,6 +142,8 @@ let worker: Worker | undefined;
 // All in one listener: the end may come together with the job.
 process.on("message", (message: ToWorker) => {
   if (message.type === "job") {
+    // Where core looks for backends that are not beside itself.
+    process.argv[1] = message.job.program;
     worker = new Worker(message.job);
     void worker.run().then(() => {
       process.off("disconnect", orphaned);

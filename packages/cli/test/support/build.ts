@@ -4,9 +4,7 @@ import { fileURLToPath } from "node:url";
 
 export default function build(): void {
   const root = fileURLToPath(new URL("../../../..", import.meta.url));
-  const tsc = `${root}/node_modules/.bin/tsc`;
-  execFileSync(tsc, ["-b", ...["cli", "memory", "mysql", "redis", "sqlite"].map((name) => `packages/${name}`)], {
-    cwd: root,
-    stdio: "inherit",
-  });
+  const packages = ["cli", "memory", "mysql", "redis", "sqlite"].map((name) => `packages/${name}`);
+  execFileSync(`${root}/node_modules/.bin/tsc`, ["-b", ...packages], { cwd: root, stdio: "inherit" });
+  execFileSync("node_modules/.bin/rolldown", ["--config"], { cwd: `${root}/packages/cli`, stdio: "inherit" });
 }

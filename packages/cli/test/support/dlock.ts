@@ -10,7 +10,7 @@ import { createLockProvider, type LockProvider } from "@dlock/core";
 import { sqliteDriver } from "@dlock/sqlite";
 import { onTestFinished } from "vitest";
 
-export const main = fileURLToPath(new URL("../../dist/main.js", import.meta.url));
+export const main = fileURLToPath(new URL("../../dist/bundle/main.js", import.meta.url));
 
 /** A new folder with the file that the command uses by default; gone after the test. */
 export class Folder {

@@ -13,7 +13,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   mysql: ["mysql2"],
   etcd: ["etcd3"],
   workflow: [],
-  cli: ["commander"],
+  // What is not published goes into the files of the package.
+  cli: ["commander", "@dlock-tooling/torture"],
 };
 
 /** Everyone else asks core's clock, so that a virtual one can take its place. */

@@ -53,7 +53,7 @@ function furnish(root: string, folder: string): void {
   for (const name of ["vitest", "@types/node"]) install(join(root, "node_modules", name), name);
   const bin = join(folder, "bin");
   mkdirSync(bin);
-  writeFileSync(join(bin, "dlock"), `#!/bin/sh\nexec "${process.execPath}" "${join(root, "packages/cli/dist/main.js")}" "$@"\n`, {
+  writeFileSync(join(bin, "dlock"), `#!/bin/sh\nexec "${process.execPath}" "${join(root, "packages/cli/dist/bundle/main.js")}" "$@"\n`, {
     mode: 0o755,
   });
   writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
