@@ -9,7 +9,6 @@ import {
   report,
   type TortureOptions,
   targetAt,
-  tasks,
   torture,
   type Verdict,
 } from "@dlock-tooling/torture";
@@ -33,6 +32,7 @@ export function addTorture(program: Command): void {
     .option("--minutes <n>", "how long, from 0.05 to 1440 (default: 1)")
     .option("--faults <list>", "kill, pause, partition, joined by commas, or none (default: all that are possible at the URL)")
     .option("--workers <n>", "how many processes, from 1 to 32 (default: 4)")
+    .option("--tasks <n>", "how many in each of a process's two providers, from 1 to 100; fewer are gentler (default: 6)")
     .option("--ttl <duration>", "of the locks, from 500ms to 60s (default: 1500ms)")
     .option("--seed <n>", "repeats the choices of a run, though not its timing (default: random)")
     .addOption(jsonOption())
@@ -60,7 +60,7 @@ async function run({ url, json, ...given }: TortureCommandOptions): Promise<numb
 }
 
 /** What whoever shares the server should know before it begins. */
-function warn(where: string, { workers, durationMs, faults, ttlMs, seed }: TortureOptions): void {
+function warn(where: string, { workers, tasks, durationMs, faults, ttlMs, seed }: TortureOptions): void {
   const all = workers * providers * tasks;
   complain(
     `${name(where)} will serve ${workers} processes with ${all} tasks for ${span(durationMs)}, as fast as it can: that may be thousands`,

@@ -10,13 +10,14 @@ import { report } from "./report.js";
 import { torture } from "./run.js";
 import { faultsAt, isInMemory, type Target, targetAt } from "./target.js";
 
-const usage = `npm run torture -- [--url URL | --backend NAME] [--minutes N] [--faults LIST] [--workers N] [--seed N] [--ttl DURATION] [--no-fence] [--history FILE]
+const usage = `npm run torture -- [--url URL | --backend NAME] [--minutes N] [--faults LIST] [--workers N] [--tasks N] [--seed N] [--ttl DURATION] [--no-fence] [--history FILE]
 
   --url URL         where the locks are (default: a new SQLite file); nothing but the run's own processes is harmed
   --backend NAME    starts a server of its own, which may be harmed: ${backends.join(", ")}
   --minutes N       how long, from 0.05 to 1440 (default: 1)
   --faults LIST     of ${faultKinds.join(", ")} (default: all that are possible but server-clock); none
   --workers N       worker processes, 1 to 32 (default: 4); memory: has one
+  --tasks N         of each of the two providers of a worker, 1 to 100 (default: 6)
   --seed N          repeats the choices of a run, though not its timing (default: random)
   --ttl DURATION    of the locks, 500ms to 60s (default: 1500ms)
   --no-fence        the protected data ignore tokens: shows what the fence is for
@@ -38,6 +39,7 @@ async function main(args: string[]): Promise<boolean> {
       minutes: { type: "string" },
       faults: { type: "string" },
       workers: { type: "string" },
+      tasks: { type: "string" },
       seed: { type: "string" },
       ttl: { type: "string" },
       "no-fence": { type: "boolean", default: false },

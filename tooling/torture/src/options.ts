@@ -9,6 +9,8 @@ export interface TortureOptions {
   readonly durationMs: number;
   readonly faults: readonly FaultKind[];
   readonly workers: number;
+  /** How many each of a worker's providers has. */
+  readonly tasks: number;
   readonly seed: number;
   readonly ttlMs: number;
 }
@@ -18,6 +20,7 @@ export interface GivenOptions {
   readonly minutes?: string | undefined;
   readonly faults?: string | undefined;
   readonly workers?: string | undefined;
+  readonly tasks?: string | undefined;
   readonly seed?: string | undefined;
   readonly ttl?: string | undefined;
 }
@@ -39,6 +42,7 @@ export function readOptions(given: GivenOptions, { faults, inMemory }: Arena): T
     durationMs: number("--minutes", given.minutes ?? "1", 0.05, 1_440) * 60_000,
     faults: faultsOf(given.faults, faults),
     workers,
+    tasks: integer("--tasks", given.tasks ?? "6", 1, 100),
     seed: integer("--seed", given.seed ?? String(Math.floor(Math.random() * 2 ** 31)), 0, 2 ** 32 - 1),
     ttlMs,
   };

@@ -34,13 +34,12 @@ export interface Verdict {
   readonly events: readonly Event[];
 }
 
-/** How many providers a worker has, as if they were processes, and how many tasks each of them. */
+/** How many each worker has, as if they were processes. */
 export const providers = 2;
-export const tasks = 6;
 
 /** @param interrupted ends the run early; the verdict is about what was. */
 export async function torture(target: Target, options: RunOptions, interrupted: AbortSignal): Promise<Verdict> {
-  const { seed, ttlMs, faults, durationMs, fenced = true } = options;
+  const { seed, ttlMs, tasks, faults, durationMs, fenced = true } = options;
   const folder = mkdtempSync(join(tmpdir(), "dlock-torture-"));
   const file = options.history ?? join(tmpdir(), `dlock-torture-${seed}-${randomBytes(2).toString("hex")}.jsonl`);
   const histories = join(folder, "histories");

@@ -81,6 +81,7 @@ test.each([
   ["a server of ours and another", ["--backend", "redis", "--url", "redis://127.0.0.1"], "exclude each other"],
   ["no time at all", ["--minutes", "0"], "--minutes must be a number from"],
   ["half a worker", ["--workers", "1.5"], "--workers must be a whole number"],
+  ["no tasks", ["--tasks", "0"], "--tasks must be a number from 1 to 100"],
   ["an unknown option", ["--hard"], "--hard"],
 ])("it refuses %s", async (_, args, message) => {
   const { exitCode, stdout, stderr } = await torture(...args);
