@@ -15,10 +15,9 @@ import {
   systemClock,
 } from "@dlock/core";
 import { Caller } from "./caller.js";
-import { refusedBy } from "./errors.js";
-import { openCluster, openRedis, parseUrl, type RedisDriverOptions } from "./options.js";
+import { checkOptions, openCluster, openRedis, parseUrl, type RedisDriverOptions } from "./options.js";
 import { groupCount, groupOf, Names, ownerText, slotOfGroup, tokenText } from "./protocol.js";
-import { acquisitions, failure, holders, verdicts } from "./records.js";
+import { acquisitions, failure, holders, looked, scanned, verdicts } from "./records.js";
 import { acquireScript, extendScript, inspectScript, releaseScript, type Script } from "./scripts.js";
 import { evictionWarning, examine, type ServerFacts } from "./server.js";
 import { Watches } from "./watches.js";
@@ -64,8 +63,7 @@ class RedisDriver implements RedisLockDriver {
   readonly #warn: (message: string) => void;
 
   constructor(options: RedisDriverOptions) {
-    const given = [options.client, options.connection, options.cluster, options.url].filter((value) => value !== undefined);
-    if (given.length !== 1) throw new TypeError("redisDriver needs exactly one of client, connection, cluster and url");
+    checkOptions(options);
     const {
       client,
       connection,
@@ -97,10 +95,8 @@ class RedisDriver implements RedisLockDriver {
   }
 
   async inspect(key: string, call: Call): Promise<readonly Holder[]> {
-    const [nowUs, answer] = await this.#look(this.#wire.sharded ? groupOf(key) : 0, [this.#names.record(key)], call.timeoutMs);
-    const failed = failure(answer);
-    if (failed !== undefined) throw refusedBy(failed);
-    return holders(answer, Number(nowUs));
+    const { nowUs, answers } = await this.#look(this.#wire.sharded ? groupOf(key) : 0, [this.#names.record(key)], call.timeoutMs);
+    return holders(answers[0], nowUs);
   }
 
   async *list({ prefix = "" }: { prefix?: string }): AsyncIterable<LockRecord> {
@@ -112,10 +108,8 @@ class RedisDriver implements RedisLockDriver {
       let cursor = "0";
       do {
         const scan = ["MATCH", this.#names.pattern(prefix), "COUNT", "500"];
-        const [next, names] = (await this.#wire.sendTo(master, "scan", [cursor, ...scan], this.#clock.now() + pageMs)) as [
-          string,
-          string[],
-        ];
+        const page = await this.#wire.sendTo(master, "scan", [cursor, ...scan], this.#clock.now() + pageMs);
+        const { next, names } = scanned(page, cursor);
         cursor = next;
         const keys = names.flatMap((name) => {
           const key = this.#names.keyOf(name);
@@ -205,13 +199,9 @@ class RedisDriver implements RedisLockDriver {
     read: verdicts,
   };
 
-  #look(group: number, records: readonly string[], timeoutMs: number): Promise<unknown[]> {
-    return this.#caller.run(
-      inspectScript,
-      slotOfGroup(group),
-      [String(records.length), ...records],
-      this.#clock.now() + timeoutMs,
-    ) as Promise<unknown[]>;
+  async #look(group: number, records: readonly string[], timeoutMs: number): Promise<ReturnType<typeof looked>> {
+    const args = [String(records.length), ...records];
+    return looked(await this.#caller.run(inspectScript, slotOfGroup(group), args, this.#clock.now() + timeoutMs), records.length);
   }
 
   async #inspectAll(keys: readonly string[]): Promise<LockRecord[]> {
@@ -219,10 +209,12 @@ class RedisDriver implements RedisLockDriver {
     const found: LockRecord[] = [];
     for (const [group, part] of this.#parts(claims)) {
       const records = part.map(({ key }) => this.#names.record(key));
-      const [nowUs, ...answers] = await this.#look(group, records, pageMs);
+      const { nowUs, answers } = await this.#look(group, records, pageMs);
       for (const [index, answer] of answers.entries()) {
         const key = part[index]?.key as string;
-        for (const holder of holders(answer, Number(nowUs))) found.push({ key, ...holder });
+        // Something else lies under that name: no lock.
+        if (failure(answer) !== undefined) continue;
+        for (const holder of holders(answer, nowUs)) found.push({ key, ...holder });
       }
     }
     return found;

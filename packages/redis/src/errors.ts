@@ -51,6 +51,12 @@ export function refusedBy(message: string, cause?: unknown): DriverError {
   });
 }
 
+/** What none of our scripts answers: whether they have run is anyone's guess. */
+export function malformed(reply: unknown): DriverError {
+  const message = "Redis answered what none of dlock's scripts answers: the client may be in a transaction, or a proxy in between";
+  return driverError(message, { applied: "unknown", retryable: true, cause: reply });
+}
+
 /** Whether an error came from the server as an answer, rather than from the connection. Not `instanceof`: there may be two copies of ioredis. */
 export function isReply(error: unknown): error is Error {
   return error instanceof Error && error.name === "ReplyError";

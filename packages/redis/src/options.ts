@@ -1,5 +1,5 @@
 /** What a driver is made of: a client, options of ioredis, or a URL. */
-import type { Clock } from "@dlock/core";
+import { type Clock, checkSection } from "@dlock/core";
 import { Cluster, type ClusterNode, type ClusterOptions, Redis, type RedisOptions } from "ioredis";
 
 /** Where the locks live: exactly one of `client`, `connection`, `cluster` and `url`. */
@@ -29,6 +29,30 @@ export interface RedisDriverOptions {
   onWarning?: (message: string) => void;
   /** Time; another one only in tests. @default `systemClock` */
   clock?: Clock;
+}
+
+const shape = {
+  client: "object",
+  connection: "object",
+  cluster: "object",
+  prefix: "string",
+  onWarning: "function",
+  clock: "object",
+} as const satisfies Omit<Record<keyof RedisDriverOptions, string>, "url">;
+
+/** @throws TypeError that names the option. */
+export function checkOptions(options: RedisDriverOptions): void {
+  if (typeof options !== "object" || options === null) throw new TypeError("redisDriver takes an object of options");
+  const { url, ...rest } = options;
+  checkSection("redisDriver", rest, { ...shape, url: "object" });
+  if (url !== undefined && typeof url !== "string" && !(url instanceof URL))
+    throw new TypeError("redisDriver.url must be a string or a URL");
+  const { client, connection, cluster } = options;
+  const given = [client, connection, cluster, url].filter((value) => value !== undefined);
+  if (given.length !== 1) throw new TypeError("redisDriver needs exactly one of client, connection, cluster and url");
+  if (client !== undefined && typeof client.sendCommand !== "function")
+    throw new TypeError("redisDriver.client must be a Redis or a Cluster of ioredis");
+  if (cluster !== undefined && !Array.isArray(cluster.nodes)) throw new TypeError("redisDriver.cluster.nodes must be an array");
 }
 
 /** How connections of our own treat loss: a request is never sent twice and never waits in a queue; who asked is told at once. */
@@ -83,9 +107,18 @@ export function openCluster(nodes: ClusterNode[], options: ClusterOptions = {}):
   });
 }
 
+/** Without the cause: that one holds the URL, and a password in it. */
+function parsed(url: string | URL): URL {
+  try {
+    return new URL(url);
+  } catch {
+    throw new TypeError("redisDriver.url must be a URL such as redis://localhost:6379");
+  }
+}
+
 /** The options that a URL stands for. @throws RangeError for a parameter that does not exist or a value that makes no sense. */
 export function parseUrl(url: string | URL): Pick<RedisDriverOptions, "connection" | "cluster" | "prefix"> {
-  const { protocol, hostname, port, username, password, pathname, searchParams } = new URL(url);
+  const { protocol, hostname, port, username, password, pathname, searchParams } = parsed(url);
   if (protocol !== "redis:" && protocol !== "rediss:") throw new RangeError(`not a Redis URL: it starts with "${protocol}"`);
   const known = ["prefix", "sentinel", "sentinelUsername", "sentinelPassword", "cluster", "node"];
   for (const name of searchParams.keys()) {
@@ -103,8 +136,8 @@ export function parseUrl(url: string | URL): Pick<RedisDriverOptions, "connectio
   if (nodes.length > 1 && sentinel === null && cluster === null)
     throw new RangeError('the parameter "node" needs "sentinel" or "cluster=true"');
   const login: RedisOptions = {
-    ...(username === "" ? {} : { username: decodeURIComponent(username) }),
-    ...(password === "" ? {} : { password: decodeURIComponent(password) }),
+    ...(username === "" ? {} : { username: decoded("user name", username) }),
+    ...(password === "" ? {} : { password: decoded("password", password) }),
     ...(secure ? { tls: {} } : {}),
   };
   const prefix = searchParams.get("prefix");
@@ -126,6 +159,15 @@ export function parseUrl(url: string | URL): Pick<RedisDriverOptions, "connectio
     ...(secure ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
   };
   return { connection, ...rest };
+}
+
+/** @throws RangeError that shows nothing of it. */
+function decoded(what: string, text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new RangeError(`the ${what} in the URL has a % that is not followed by two hex digits: write it as %25`);
+  }
 }
 
 function parseNode(node: string, defaultPort: number): { host: string; port: number } {
