@@ -5,6 +5,7 @@
 
 import { systemClock } from "@dlock/core";
 import type { Attempt } from "./attempt.js";
+import { decodeTxnResponse, encodeTxn } from "./codec.js";
 import { Failure, failureOf } from "./failures.js";
 
 type Callback = (error: Error | null, reply: unknown) => void;
@@ -25,11 +26,31 @@ interface CallOptions {
   readonly interceptors: readonly [(options: unknown, next: (options: unknown) => InterceptedCall) => InterceptedCall];
 }
 
+/** How one method is called; gRPC's clients carry the description of each as properties of the function of its name. */
+interface Method {
+  readonly path: string;
+  readonly requestSerialize: (request: never) => Buffer;
+  readonly responseDeserialize: (bytes: Buffer) => unknown;
+}
+
 interface ServiceClient {
   getChannel(): { getTarget(): string };
   watch(options: CallOptions): WatchCall;
-  [method: string]: unknown;
+  makeUnaryRequest(
+    path: string,
+    serialize: Method["requestSerialize"],
+    deserialize: Method["responseDeserialize"],
+    request: object,
+    options: CallOptions,
+    done: Callback,
+  ): unknown;
+  readonly [method: string]: unknown;
 }
+
+/** What is too slow in the general way. */
+const codecs: Readonly<Record<string, Omit<Method, "path">>> = {
+  txn: { requestSerialize: encodeTxn, responseDeserialize: decodeTxnResponse },
+};
 
 export type Service = "KV" | "Lease" | "Watch" | "Auth";
 
@@ -156,15 +177,12 @@ function unary<T>(host: Host, service: Service, method: string, payload: object,
     const client = host.getServiceClient(service);
     // gRPC takes absolute deadlines and turns them into a duration at once.
     const options: CallOptions = { deadline: systemClock.date().getTime() + ms, interceptors: [headers(token)] };
-    (client[method] as (payload: object, options: CallOptions, done: Callback) => unknown).call(
-      client,
-      payload,
-      options,
-      (error, reply) => {
-        if (error === null) resolve(reply as T);
-        else reject(error);
-      },
-    );
+    const described = client[method] as Method;
+    const { requestSerialize, responseDeserialize } = codecs[method] ?? described;
+    client.makeUnaryRequest(described.path, requestSerialize, responseDeserialize, payload, options, (error, reply) => {
+      if (error === null) resolve(reply as T);
+      else reject(error);
+    });
   });
 }
 

@@ -1,4 +1,4 @@
-/** The part of etcd's v3 protocol that the driver speaks, as etcd3's protobuf loader shapes it: 64-bit numbers are strings, bytes are Buffers. */
+/** The part of etcd's v3 protocol that the driver speaks, in the shape of etcd3's protobuf loader: 64-bit numbers are strings, bytes are Buffers. */
 
 /** Half open: `[key, range_end)`; one key when there is no `range_end`. */
 export interface Range {
@@ -55,7 +55,6 @@ export interface RangeResponse {
 
 export interface ResponseOp {
   readonly response_range?: RangeResponse;
-  readonly response_delete_range?: { readonly deleted: string };
   readonly response_txn?: TxnResponse;
 }
 
