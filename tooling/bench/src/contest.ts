@@ -162,7 +162,10 @@ function judge(
 
 function sharesOf(rounds: readonly Round[]): number[] | undefined {
   const sorted = rounds.flatMap(({ shares }) => (shares === undefined ? [] : [[...shares].sort((one, other) => other - one)]));
-  return sorted[0]?.map((_, rank) => median(sorted.map((shares) => shares[rank] as number)));
+  const medians = sorted[0]?.map((_, rank) => median(sorted.map((shares) => shares[rank] as number)));
+  const all = medians?.reduce((sum, each) => sum + each, 0) ?? 1;
+  // Medians of parts need not make up the whole.
+  return medians?.map((each) => each / all);
 }
 
 function besides(results: readonly Round[][], index: number, name: string): Series {

@@ -1,75 +1,36 @@
-/** docs/benchmarks.md: the figures of one run with the machine and the versions they belong to. */
-import { execFileSync } from "node:child_process";
-import { createRequire } from "node:module";
-import { cpus, release, totalmem, type } from "node:os";
+/** docs/benchmarks.md and its pictures: the figures of a run with what they belong to. */
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Chart, chartsOf } from "./charts.js";
 import type { Row } from "./contest.js";
-import { settings, tables, targets } from "./report.js";
+import { settings, suiteOf, tables, targets } from "./report.js";
+import type { Setting } from "./setting.js";
 
-const require = createRequire(import.meta.url);
+const document = fileURLToPath(new URL("../../../docs/benchmarks.md", import.meta.url));
+const pictures = fileURLToPath(new URL("../../../docs/benchmarks", import.meta.url));
 
-const clients = ["ioredis", "mysql2", "etcd3", "better-sqlite3"];
-const peers = [
-  "redlock",
-  "@sesamecare-oss/redlock",
-  "redis-semaphore",
-  "@verrou/core",
-  "redlock-universal",
-  "knex",
-  "async-mutex",
-  "async-lock",
-  "proper-lockfile",
-];
-const servers = { Redis: ["redis-server", "--version"], MariaDB: ["mariadbd", "--version"], etcd: ["etcd", "--version"] } as const;
-
-/** Where and with what a run took place; kept with its raw figures. */
-export interface Setting {
-  readonly date: string;
-  readonly machine: string;
-  readonly node: string;
-  readonly servers: Readonly<Record<string, string>>;
-  readonly packages: Readonly<Record<string, string>>;
-  readonly quick: boolean;
+/** Writes the document, and its pictures beside it instead of those of another run. */
+export function write(setting: Setting, rows: readonly Row[]): void {
+  const charts = chartsOf(rows);
+  rmSync(pictures, { recursive: true, force: true });
+  mkdirSync(pictures, { recursive: true });
+  for (const { name, svg } of charts) writeFileSync(join(pictures, `${name}.svg`), svg);
+  writeFileSync(document, documentOf(setting, rows, charts));
 }
 
-export function settingOf(quick: boolean): Setting {
-  return {
-    date: new Date().toISOString().slice(0, 10),
-    machine: `${cpus().length} × ${cpus()[0]?.model ?? "unknown"}, ${Math.round(totalmem() / 2 ** 30)} GB, ${type()} ${release()}`,
-    node: process.version,
-    servers: Object.fromEntries(Object.entries(servers).map(([name, command]) => [name, serverVersion(command)])),
-    packages: Object.fromEntries([...clients, ...peers].map((name) => [name, packageVersion(name)])),
-    quick,
-  };
-}
-
-function serverVersion([program, ...args]: readonly [string, ...string[]]): string {
-  try {
-    return /\d+\.\d+\.\d+/.exec(execFileSync(program, args, { encoding: "utf8" }))?.[0] ?? "unknown";
-  } catch {
-    // A run of one suite needs only its own server.
-    return "not installed";
-  }
-}
-
-/** Read from the file: not every package lets its manifest be imported. */
-function packageVersion(name: string): string {
-  for (const folder of require.resolve.paths(name) ?? []) {
-    try {
-      return (require(`${folder}/${name}/package.json`) as { version: string }).version;
-    } catch {
-      // Not in this folder; the next one up.
-    }
-  }
-  return "unknown";
-}
-
-export function documentOf({ date, machine, node, servers, packages, quick }: Setting, rows: readonly Row[]): string {
+function documentOf({ date, machine, node, servers, packages, quick }: Setting, rows: readonly Row[], charts: readonly Chart[]): string {
   const list = (versions: Readonly<Record<string, string>>) =>
     Object.entries(versions)
       .map(([name, version]) => `${name} ${version}`)
       .join(", ");
   const suites = [...new Set(rows.map(suiteOf))];
-  const parts = suites.map((suite) => `### ${suite}\n\n${tables(rows.filter((row) => suiteOf(row) === suite))}`);
+  const picturesOf = (suite: string) =>
+    charts
+      .filter(({ name }) => name === suite || name.startsWith(`${suite}-`))
+      .map(({ name, says }) => `![${says}](benchmarks/${name}.svg)\n\n`)
+      .join("");
+  const parts = suites.map((suite) => `### ${suite}\n\n${picturesOf(suite)}${tables(rows.filter((row) => suiteOf(row) === suite))}`);
   return `# Benchmarks
 
 Written by \`npm run bench -- --write-docs\` on ${date}${quick ? " (a quick look, with little work in a round)" : ""}; do not edit by hand.
@@ -110,8 +71,4 @@ ${settings(rows)}
 \`npm run bench\` runs everything, \`npm run bench -- redis --quick\` one suite with a fifth of the work. \`--json FILE\` keeps the raw figures, and
 \`npm run bench -- compare A.json B.json\` prints what a change did between two of them.
 `;
-}
-
-function suiteOf({ title }: Row): string {
-  return title.split(/[ ,]/)[0] as string;
 }

@@ -1,15 +1,15 @@
 /**
  * `npm run bench [-- SUITE…] [--only TEXT] [--rounds N] [--quick] [--json FILE] [--cpu-prof FOLDER] [--write-docs]`: runs the suites, or of them
  * the work whose title has the text in it; prints the table; keeps the raw figures, profiles dlock or writes the document if asked to.
- * `npm run bench -- compare A.json B.json`: what changed between two runs.
+ * `npm run bench -- compare A.json B.json`: what changed between two runs. `npm run bench -- document A.json…`: the document from runs that were
+ * kept, where the later one has what is in both.
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { type Contest, hold, type Row, type Size } from "./contest.js";
-import { documentOf, type Setting, settingOf } from "./document.js";
 import { Profiler } from "./profile.js";
 import { comparison, tables, targets } from "./report.js";
+import { type Setting, settingOf } from "./setting.js";
 
 type Suite = (size: Size) => AsyncIterable<Contest> | Iterable<Contest>;
 
@@ -30,8 +30,6 @@ const suites: Readonly<Record<string, () => Promise<Suite>>> = {
   import: async () => (await import("./suites/import.js")).importContests,
 };
 
-const document = fileURLToPath(new URL("../../../docs/benchmarks.md", import.meta.url));
-
 interface Run {
   readonly setting: Setting;
   readonly rows: readonly Row[];
@@ -48,13 +46,14 @@ const { values, positionals } = parseArgs({
     "write-docs": { type: "boolean", default: false },
   },
 });
-if (positionals[0] === "compare") compare(positionals.slice(1));
+const [command, ...files] = positionals;
+if (command === "compare") compare(files);
+else if (command === "document") await writeDocument(merged(files));
 else await run();
 
 async function run(): Promise<void> {
   const unknown = positionals.filter((name) => suites[name] === undefined);
-  if (unknown.length > 0)
-    fail(`unknown suite ${unknown.join(", ")}; there are ${Object.keys(suites).join(", ")}, and compare A.json B.json`);
+  if (unknown.length > 0) fail(`unknown suite ${unknown.join(", ")}; there are ${Object.keys(suites).join(", ")}, and compare, document`);
   const { quick, only } = values;
   const rounds = Number(values.rounds ?? (quick ? 3 : 7));
   if (!Number.isInteger(rounds) || rounds < 1) fail(`--rounds takes a whole number, not ${JSON.stringify(values.rounds)}`);
@@ -75,13 +74,31 @@ async function run(): Promise<void> {
   console.log(`${tables(rows)}\n\n${targets(rows)}`);
   if (profiler !== undefined) console.log(`\ndlock's turns, by the time spent in a function itself:\n${profiler.summary()}`);
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ setting, rows } satisfies Run, undefined, 2)}\n`);
-  if (values["write-docs"]) writeFileSync(document, documentOf(setting, rows));
+  if (values["write-docs"]) await writeDocument({ setting, rows });
 }
 
 function compare(files: readonly string[]): void {
   if (files.length !== 2) fail("compare takes two files that --json has written");
-  const [before, after] = files.map((file) => JSON.parse(readFileSync(file, "utf8")) as Run);
-  console.log(comparison((before as Run).rows, (after as Run).rows));
+  const [before, after] = files.map(read) as [Run, Run];
+  console.log(comparison(before.rows, after.rows));
+}
+
+function merged(files: readonly string[]): Run {
+  if (files.length === 0) fail("document takes files that --json has written");
+  const runs = files.map(read);
+  const titles = new Set(runs.flatMap(({ rows }) => rows.map(({ title }) => title)));
+  const latest = (title: string) => runs.map(({ rows }) => rows.filter((row) => row.title === title)).findLast((rows) => rows.length > 0);
+  return { setting: (runs.at(-1) as Run).setting, rows: [...titles].flatMap((title) => latest(title) ?? []) };
+}
+
+/** The drawing library is loaded for those who want pictures. */
+async function writeDocument({ setting, rows }: Run): Promise<void> {
+  const { write } = await import("./document.js");
+  write(setting, rows);
+}
+
+function read(file: string): Run {
+  return JSON.parse(readFileSync(file, "utf8"));
 }
 
 function fail(why: string): never {

@@ -65,7 +65,8 @@ export function comparison(before: readonly Row[], after: readonly Row[]): strin
   return markdown(["work", "who", "ratio before", "after", "change", ""], lines);
 }
 
-function isFloor({ lowest, highest }: Row): boolean {
+/** Its ratio is to itself. */
+export function isFloor({ lowest, highest }: Row): boolean {
   return lowest === 1 && highest === 1;
 }
 
@@ -81,4 +82,8 @@ function markdown(header: readonly string[], lines: readonly (readonly string[])
 function figure(value: number): string {
   if (Math.abs(value) >= 1_000) return Math.round(value).toLocaleString("en-US");
   return Number(value.toPrecision(3)).toString();
+}
+
+export function suiteOf({ title }: Row): string {
+  return title.split(/[ ,]/)[0] as string;
 }
