@@ -1,3 +1,5 @@
+export type { SteppableClock } from "./clock.js";
+export { steppableClock } from "./clock.js";
 export type { EtcdCluster } from "./etcd.js";
 export { startEtcd } from "./etcd.js";
 export type { ServiceName } from "./install.js";

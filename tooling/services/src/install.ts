@@ -24,7 +24,7 @@ const programs: Readonly<Record<string, Program>> = {
 export type ServiceName = "redis" | "mysql" | "etcd";
 
 const needs: Readonly<Record<ServiceName, readonly string[]>> = {
-  redis: ["redis-server", "redis-sentinel"],
+  redis: ["redis-server", "redis-sentinel", "libfaketime"],
   mysql: ["mariadbd", "mariadb-install-db", "libfaketime"],
   etcd: ["etcd"],
 };
