@@ -18,11 +18,28 @@ export interface SessionSource {
   readonly idleMs: number;
   /** Whether the last one may be closed too: the application needs it. */
   readonly keepsNone: boolean;
-  open(): Promise<Session>;
+  open(opening: Opening): Promise<Session>;
   /** Turns to another host, if there are several; the present one does not take writes. */
   turn?(): void;
   /** How many hosts there are. */
   readonly hosts: number;
+}
+
+/** A session on its way: a server that is silent keeps it there for seconds, and the process with it. */
+export class Opening {
+  stopped = false;
+  #giveUp = () => {};
+
+  /** From now on there is something to give up. */
+  begun(giveUp: () => void): void {
+    this.#giveUp = giveUp;
+    if (this.stopped) giveUp();
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.#giveUp();
+  }
 }
 
 /** Sends one statement of a call. Deadlock victims, and statements that waited for a row in vain, are sent again while there is time. */
@@ -39,7 +56,7 @@ export class Sessions {
   #idle: { session: Session; since: number }[] = [];
   readonly #busy = new Set<Session>();
   #waiters: Waiter[] = [];
-  #opening = 0;
+  readonly #openings = new Set<Opening>();
   #tidy: Timer | undefined;
   #closed = false;
 
@@ -85,6 +102,7 @@ export class Sessions {
     for (const { fail } of this.#waiters.splice(0)) fail(closedError());
     for (const { session } of this.#idle.splice(0)) session.close();
     for (const session of this.#busy) session.close();
+    for (const opening of this.#openings) opening.stop();
   }
 
   #take(rank: number, timeoutMs: number): Promise<Session> {
@@ -134,14 +152,15 @@ export class Sessions {
       waiter.take(found.session);
     }
     const wanted = Math.min(this.#waiters.length, this.#source.limit - this.#busy.size - this.#idle.length);
-    while (this.#opening < wanted) this.#open();
+    while (this.#openings.size < wanted) this.#open();
   }
 
   #open(): void {
-    this.#opening++;
-    this.#source.open().then(
+    const opening = new Opening();
+    this.#openings.add(opening);
+    this.#source.open(opening).then(
       (session) => {
-        this.#opening--;
+        this.#openings.delete(opening);
         if (this.#closed) {
           session.close();
           return;
@@ -150,9 +169,9 @@ export class Sessions {
         this.#serve();
       },
       (error: unknown) => {
-        this.#opening--;
+        this.#openings.delete(opening);
         // Whoever can be served by another session waits for it; if there is none, all learn why.
-        if (this.#busy.size + this.#opening > 0) return;
+        if (this.#busy.size + this.#openings.size > 0) return;
         const failure = isDriverError(error) ? error : driverError(String(error), { applied: "no", retryable: false, cause: error });
         for (const { fail } of this.#waiters.splice(0)) fail(failure);
       },

@@ -1,10 +1,10 @@
 /** Where the driver's connections come from: out of the caller's pool, or opened with the caller's options. */
-import { driverError, isDriverError, systemClock } from "@dlock/core";
+import { driverError, isDriverError, systemClock, type Timer } from "@dlock/core";
 import { type ConnectionOptions, createConnection } from "mysql2";
 import type { MysqlConnection, MysqlError, MysqlPool, MysqlPromisePool } from "./client.js";
 import { isUnsent, toDriverError } from "./faults.js";
 import { Session } from "./session.js";
-import type { SessionSource } from "./sessions.js";
+import type { Opening, SessionSource } from "./sessions.js";
 
 const idleMs = 30_000;
 const setUpMs = 5_000;
@@ -22,7 +22,7 @@ export function fromPool(given: MysqlPool | MysqlPromisePool, connections: numbe
     idleMs: size === 1 ? 0 : idleMs,
     keepsNone: size === 1,
     hosts: 1,
-    async open() {
+    async open(opening) {
       for (let tries = 1; ; tries++) {
         const connection = await checkOut(pool);
         if (typeof connection.reset !== "function") {
@@ -30,6 +30,7 @@ export function fromPool(given: MysqlPool | MysqlPromisePool, connections: numbe
           throw driverError("the pool's mysql2 cannot reset a connection: update mysql2", { applied: "no", retryable: false });
         }
         const session = new Session(connection);
+        opening.begun(() => session.close());
         try {
           await session.setUp(setUpMs, true);
           return session;
@@ -37,7 +38,7 @@ export function fromPool(given: MysqlPool | MysqlPromisePool, connections: numbe
           session.close();
           // A pool does not notice that a connection died while it was idle; the next one may be alive.
           const died = isUnsent(error) || (isDriverError(error) && error.applied === "unknown" && error.retryable);
-          if (!died || tries > size) throw nothingDone(error);
+          if (!died || tries > size || opening.stopped) throw nothingDone(error);
         }
       }
     },
@@ -65,13 +66,13 @@ export function fromOptions(hosts: readonly ConnectionOptions[], connections: nu
     keepsNone: false,
     hosts: hosts.length,
     turn,
-    async open() {
+    async open(opening) {
       for (let tries = 1; ; tries++) {
         const host = current;
         try {
-          return await connect(hosts[host] as ConnectionOptions);
+          return await connect(hosts[host] as ConnectionOptions, opening);
         } catch (error) {
-          if (tries >= hosts.length) throw error;
+          if (tries >= hosts.length || opening.stopped) throw error;
           // Unless another attempt has turned already.
           if (current === host) turn();
         }
@@ -80,15 +81,20 @@ export function fromOptions(hosts: readonly ConnectionOptions[], connections: nu
   };
 }
 
-async function connect(options: ConnectionOptions): Promise<Session> {
+async function connect(options: ConnectionOptions, opening: Opening): Promise<Session> {
   const connection = createConnection({ connectTimeout: connectMs, ...options });
   const session = new Session(connection);
+  let timer: Timer | undefined;
   try {
     await new Promise<void>((resolve, reject) => {
+      const fail = (message: string) => reject(toDriverError({ message }, false));
       // Covers what mysql2's own time limit does not, such as a TLS handshake that stalls.
-      const timer = systemClock.setTimer(() => reject(toDriverError({ message: "no connection in time" }, false)), setUpMs, true);
+      timer = systemClock.setTimer(() => fail("no connection in time"), setUpMs, true);
+      opening.begun(() => {
+        session.close();
+        fail("the driver was closed");
+      });
       connection.connect((error) => {
-        timer.cancel();
         if (error) reject(toDriverError(error, false));
         else resolve();
       });
@@ -98,6 +104,8 @@ async function connect(options: ConnectionOptions): Promise<Session> {
   } catch (error) {
     session.close();
     throw nothingDone(error);
+  } finally {
+    timer?.cancel();
   }
 }
 
