@@ -3,6 +3,7 @@ import {
   type AcquireClaim,
   type AcquireResult,
   type Clock,
+  checkSection,
   type DriverError,
   isDriverError,
   type LockDriver,
@@ -54,10 +55,8 @@ export function makeDriver(
   options: SqliteDriverOptions,
   internals: Internals,
 ): LockDriver {
+  checkOptions(options);
   const { synchronous = "full" } = options;
-  if (synchronous !== "full" && synchronous !== "normal") {
-    throw new RangeError(`synchronous must be "full" or "normal", not ${JSON.stringify(synchronous)}`);
-  }
   const where = checkFile(file);
   const clock = internals.clock ?? systemClock;
   const leases = new Leases(internals.hostClock ?? hostClock);
@@ -69,7 +68,7 @@ export function makeDriver(
   const begin = (sql: Statements): Transaction => ({ sql, leases, now: leases.clock.now() });
 
   /** One transaction for a batch; a fault is every claim's outcome. `gone` is the verdict when the file is not there any more. */
-  async function batch<C, T>(claims: readonly C[], attempt: Attempt<T[]>, gone?: T): Promise<readonly Outcome<T>[]> {
+  async function batch<C, T>(claims: readonly C[], attempt: Attempt<Outcome<T>[]>, gone?: T): Promise<readonly Outcome<T>[]> {
     if (claims.length === 0) return [];
     try {
       return await writes.run(attempt);
@@ -81,26 +80,28 @@ export function makeDriver(
   }
 
   /** Each claim's decision in one write transaction; where writers crowd, hopeless claims do not queue up among them. */
-  function decide(claims: readonly AcquireClaim[]): AcquireResult[] {
+  function decide(claims: readonly AcquireClaim[]): Outcome<AcquireResult>[] {
     const refused = writes.crowded ? store.read((sql) => refuseAll(begin(sql), claims)) : undefined;
     const decisions =
       refused ??
       store.transact("durable", (sql) => {
         const tx = begin(sql);
         const mint = mintFor(sql, claims.length);
-        return claims.map((claim) => acquireOne(tx, claim, mint));
+        return claims.map((claim) => itsOwn(() => acquireOne(tx, claim, mint)));
       });
-    return decisions.map(({ result, refusedBy }, index) => {
+    return decisions.map((decision, index) => {
+      if (isDriverError(decision)) return decision;
+      const { result, refusedBy } = decision;
       if (refusedBy !== undefined) waiters.refused((claims[index] as AcquireClaim).key, refusedBy);
       return result;
     });
   }
 
-  function each<C, T>(claims: readonly C[], one: (tx: Transaction, claim: C) => T): () => T[] {
+  function each<C, T>(claims: readonly C[], one: (tx: Transaction, claim: C) => T): () => Outcome<T>[] {
     return () =>
       store.transact("volatile", (sql) => {
         const tx = begin(sql);
-        return claims.map((claim) => one(tx, claim));
+        return claims.map((claim) => itsOwn(() => one(tx, claim)));
       });
   }
 
@@ -141,6 +142,16 @@ export function makeDriver(
   };
 }
 
+/** A row that is none of ours is the affair of its own claim, for which nothing was written. */
+function itsOwn<T>(decide: () => T): Outcome<T> {
+  try {
+    return decide();
+  } catch (error) {
+    if (isDriverError(error)) return error;
+    throw error;
+  }
+}
+
 /** Hands out the tokens of one batch; the counter is written once, at the first grant. Tokens that are left over are never used. */
 function mintFor(sql: Statements, count: number): () => bigint {
   let next: bigint | undefined;
@@ -148,6 +159,14 @@ function mintFor(sql: Statements, count: number): () => bigint {
     next = next === undefined ? sql.mint(count) - BigInt(count) + 1n : next + 1n;
     return next;
   };
+}
+
+function checkOptions(options: SqliteDriverOptions): void {
+  if (typeof options !== "object" || options === null) throw new TypeError("the options of sqliteDriver must be an object");
+  checkSection("sqliteDriver", { ...options }, { synchronous: "string" });
+  const { synchronous = "full" } = options;
+  if (synchronous !== "full" && synchronous !== "normal")
+    throw new RangeError(`synchronous must be "full" or "normal", not ${JSON.stringify(synchronous)}`);
 }
 
 function checkFile(file: string | { readonly database: SqliteDatabase }): string | SqliteDatabase {

@@ -1,5 +1,5 @@
 /** The tables, their version, and every statement that touches them. */
-import { driverError, systemClock } from "@dlock/core";
+import { type DriverError, driverError, systemClock } from "@dlock/core";
 import type { SqliteDatabase, SqliteStatement } from "./database.js";
 
 const schemaVersion = 1;
@@ -93,10 +93,45 @@ function readVersion(db: SqliteDatabase): number | undefined {
   return version === undefined ? undefined : Number(version);
 }
 
+const kinds = {
+  key: "string",
+  owner: "string",
+  token: "bigint",
+  granted_at_us: "bigint",
+  expires_at_us: "bigint",
+  ttl_us: "bigint",
+  clock: "string",
+} as const satisfies Partial<Record<keyof LeaseRow, string>>;
+
+/** SQLite keeps anything in any column. */
+function isOurs(row: unknown): row is LeaseRow {
+  if (row === undefined) return false;
+  const cells = row as Record<string, unknown>;
+  const { mode, metadata, token } = cells;
+  if (!((mode === "exclusive" || mode === "shared") && (metadata === null || typeof metadata === "string"))) return false;
+  for (const name in kinds) if (typeof cells[name] !== kinds[name as keyof typeof kinds]) return false;
+  return (token as bigint) >= 0n;
+}
+
+/** What is none of ours is told, and not reckoned with. @throws DriverError. */
+function checked(db: SqliteDatabase, row: unknown): LeaseRow {
+  if (isOurs(row)) return row;
+  const { key } = row as { key: unknown };
+  throw damaged(db, `a row of dlock_leases, for the key ${JSON.stringify(String(key))}, is none that dlock has written`);
+}
+
+function optional(db: SqliteDatabase, row: unknown): LeaseRow | undefined {
+  return row === undefined ? undefined : checked(db, row);
+}
+
+function damaged(db: SqliteDatabase, what: string): DriverError {
+  return driverError(`${db.name}: ${what}; delete it once nobody works under its lock`, { applied: "no", retryable: false });
+}
+
 /** The one statement a guard needs, on a connection that may have no lock tables: it throws SQLite's error then. */
 export function prepareLookup(db: SqliteDatabase): (key: string, token: bigint) => LeaseRow | undefined {
   const lookup = db.prepare(`SELECT ${columns} FROM dlock_leases WHERE key = ? AND token = ?`).safeIntegers(true);
-  return (key, token) => lookup.get(key, token) as LeaseRow | undefined;
+  return (key, token) => optional(db, lookup.get(key, token));
 }
 
 function prepareStatements(db: SqliteDatabase): Statements {
@@ -105,7 +140,9 @@ function prepareStatements(db: SqliteDatabase): Statements {
   const begin = db.prepare("BEGIN IMMEDIATE");
   const commit = db.prepare("COMMIT");
   const rollback = db.prepare("ROLLBACK");
-  const mint = exact("UPDATE dlock_meta SET value = value + ? WHERE name = 'last_token' RETURNING value").pluck();
+  // Of a counter that is none SQLite would make one that starts anew.
+  const counter = "name = 'last_token' AND typeof(value) = 'integer' AND value >= 0";
+  const mint = exact(`UPDATE dlock_meta SET value = value + ? WHERE ${counter} RETURNING value`).pluck();
   const leasesOf = exact(`SELECT ${columns} FROM dlock_leases WHERE key = ?`);
   const lease = exact(`SELECT ${columns} FROM dlock_leases WHERE key = ? AND owner = ?`);
   const insert = db.prepare(`INSERT INTO dlock_leases (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`);
@@ -119,16 +156,23 @@ function prepareStatements(db: SqliteDatabase): Statements {
     commit: () => void commit.run(),
     rollback: () => void rollback.run(),
     // As a bigint: a number would be bound as REAL and make the sum one, which has no digits to spare above 2^53.
-    mint: (count) => mint.get(BigInt(count)) as bigint,
-    leasesOf: (key) => leasesOf.all(key) as LeaseRow[],
-    lease: (key, owner) => lease.get(key, owner) as LeaseRow | undefined,
+    mint: (count) => {
+      const last = mint.get(BigInt(count));
+      if (typeof last === "bigint") return last;
+      throw damaged(db, "the row last_token of dlock_meta is no whole number, or is not there");
+    },
+    leasesOf: (key) => leasesOf.all(key).map((row) => checked(db, row)),
+    lease: (key, owner) => optional(db, lease.get(key, owner)),
     insert: (r) => {
       insert.run(r.key, r.owner, r.token, r.mode, r.granted_at_us, r.expires_at_us, r.ttl_us, r.clock, r.metadata);
     },
     renew: (r) => void renew.run(r.expires_at_us, r.ttl_us, r.clock, r.key, r.owner),
-    remove: (key, owner, token) =>
-      (token === undefined ? remove.get(key, owner) : removeToken.get(key, owner, token)) as LeaseRow | undefined,
-    page: (key, owner, limit) => page.all(key, owner, limit) as LeaseRow[],
+    remove: (key, owner, token) => {
+      const row = token === undefined ? remove.get(key, owner) : removeToken.get(key, owner, token);
+      // One that was none of ours is gone like any other, and was no lease.
+      return isOurs(row) ? row : undefined;
+    },
+    page: (key, owner, limit) => page.all(key, owner, limit).map((row) => checked(db, row)),
     dataVersion: () => Number(dataVersion.get()),
   };
 }

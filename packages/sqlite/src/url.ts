@@ -16,7 +16,7 @@ export const backend = {
         `a sqlite URL has no host (found ${JSON.stringify(url.host)}): write sqlite:./dlock.db or sqlite:/var/lib/dlock.db`,
       );
     }
-    const path = decodeURIComponent(url.pathname);
+    const path = decoded(url.pathname);
     if (path === "") throw new RangeError("a sqlite URL names a file: write sqlite:./dlock.db or sqlite:/var/lib/dlock.db");
     const options: { synchronous?: "full" | "normal" } = {};
     for (const [name, value] of url.searchParams) {
@@ -35,3 +35,11 @@ export const backend = {
     return sqliteDriver(database === undefined ? (file as string) : { database }, synchronous === undefined ? {} : { synchronous });
   },
 };
+
+function decoded(pathname: string): string {
+  try {
+    return decodeURIComponent(pathname);
+  } catch {
+    throw new RangeError(`the path of a sqlite URL has a % that is not followed by two hex digits: write it as %25`);
+  }
+}
