@@ -42,7 +42,8 @@ const shape = {
 
 /** @throws TypeError that names the option. */
 export function checkOptions(options: RedisDriverOptions): void {
-  if (typeof options !== "object" || options === null) throw new TypeError("redisDriver takes an object of options");
+  if (typeof options !== "object" || options === null)
+    throw new TypeError("redisDriver takes options: exactly one of client, connection, cluster and url must be given");
   const { url, ...rest } = options;
   checkSection("redisDriver", rest, { ...shape, url: "object" });
   if (url !== undefined && typeof url !== "string" && !(url instanceof URL))

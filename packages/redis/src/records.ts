@@ -13,17 +13,18 @@ export function acquisitions(claims: readonly { ttlMs: number }[], reply: unknow
     const [nowUs, ...answers] = reply;
     return each(claims, answers, (answer, { ttlMs }) => acquired(answer, ttlMs, wholeNumber(nowUs)));
   }
-  return claims.map(({ ttlMs }, index) => read(reply, () => granted(wholeNumber(reply) + index, ttlMs)));
+  const first = read(reply, tokenOf);
+  return claims.map(({ ttlMs }, index) => (typeof first === "bigint" ? granted(first + BigInt(index), ttlMs) : first));
 }
 
-function granted(token: number, ttlMs: number): AcquireResult {
-  return { acquired: true, token: tokenOf(token), ttlMs: Math.ceil(ttlMs) };
+function granted(token: bigint, ttlMs: number): AcquireResult {
+  return { acquired: true, token, ttlMs: Math.ceil(ttlMs) };
 }
 
 function acquired(answer: unknown, ttlMs: number, nowUs: number): Outcome<AcquireResult> {
   if (typeof answer === "string") {
     const failed = failure(answer);
-    return failed === undefined ? granted(wholeNumber(answer), ttlMs) : refusedBy(failed);
+    return failed === undefined ? granted(tokenOf(answer), ttlMs) : refusedBy(failed);
   }
   const [left, kind, first, second] = answer as [unknown, string, string, string];
   const leftMs = wholeNumber(left);

@@ -71,6 +71,9 @@ describe("a URL", () => {
 
 it("exactly one of client, connection, cluster and url is needed", () => {
   expect(() => redisDriver({})).toThrow(TypeError);
+  const withoutOptions = redisDriver as () => unknown;
+  expect(withoutOptions).toThrow(TypeError);
+  expect(withoutOptions).toThrow(/exactly one of client, connection, cluster and url/);
   expect(() => redisDriver({ connection: {}, url: "redis://h" })).toThrow(/exactly one of client, connection, cluster and url/);
 });
 
