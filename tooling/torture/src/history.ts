@@ -13,7 +13,7 @@ export interface Event {
   readonly at: number;
   /** The process; `"supervisor"` for faults. */
   readonly process: string;
-  readonly type: "invoke" | "ok" | "fail" | "info" | "renewed" | "lost" | "fault";
+  readonly type: "invoke" | "ok" | "fail" | "info" | "renewed" | "held" | "lost" | "fault";
   readonly op?: "lock" | "unlock" | "read" | "write";
   /** Names the operation within its process. */
   readonly id?: number;
@@ -24,7 +24,7 @@ export interface Event {
   readonly ttlMs?: number;
   /** In decimal: tokens outgrow the numbers of JSON. */
   readonly token?: string;
-  /** With `ok` of a lock and with `renewed`: until when the process may believe that it holds it. */
+  /** With `ok` of a lock, with `renewed`, and with `held` (it looked, and believes it): until when the process may believe that it holds it. */
   readonly until?: number;
   /** What was read or written. */
   readonly value?: string;

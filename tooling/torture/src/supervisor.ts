@@ -12,8 +12,8 @@ import type { Target } from "./target.js";
 type CommonJob = Omit<Job, "name" | "url" | "program">;
 
 const workerFile = fileURLToPath(new URL("./worker.js", import.meta.url));
-/** The longest wait and hold of a task, and close(). */
-const endWithinMs = 30_000;
+/** The longest wait of a task, and close(), on a busy machine; the longest hold comes to it. */
+const patienceMs = 30_000;
 const { env: ownEnv, argv } = process;
 const [, program = ""] = argv;
 
@@ -72,6 +72,7 @@ export class Supervisor {
   /** Tells all to come to an end; resolves when they have. */
   async end(): Promise<void> {
     for (const { process } of this.#workers) send(process, { type: "stop" });
+    const endWithinMs = patienceMs + 3 * this.#job.ttlMs;
     const impatience = setTimeout(() => {
       for (const { name, process } of this.#workers) {
         if (process.exitCode !== null || process.signalCode !== null) continue;

@@ -102,9 +102,12 @@ class Worker {
     const name = `${key} ${token}`;
     this.#held.set(name, lock);
     if (mode === "exclusive") await this.#register("read", key, token);
-    await sleep(random.chance(0.01) ? random.between(0.5, 1.5) * this.#job.ttlMs : random.between(0, 20));
+    await sleep(random.chance(0.01) ? random.between(0.5, 3) * this.#job.ttlMs : random.between(0, 20));
+    const at = now();
+    const { isHeld } = lock;
+    if (isHeld) this.#history.note({ type: "held", key, token, until: at + lock.remainingMs });
     // Some look before they write, some trust to the fence.
-    if (mode === "exclusive" && (lock.isHeld || random.chance(0.5))) await this.#register("write", key, token);
+    if (mode === "exclusive" && (isHeld || random.chance(0.5))) await this.#register("write", key, token);
     this.#held.delete(name);
     const what = { op: "unlock", id: ++this.#id, key, token } as const;
     this.#history.note({ type: "invoke", ...what });

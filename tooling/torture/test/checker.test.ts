@@ -162,6 +162,14 @@ describe("a bad history is caught", () => {
       ["toldLate"],
       new Story().lock("p", 10, 1, 900).note({ at: 550, process: "p", type: "lost", token: "1" }).lock("q", 500, 2, 1_400),
     ],
+    [
+      "a belief that outlives its deadline",
+      ["toldLate"],
+      new Story()
+        .lock("p", 10, 1, 900)
+        .lock("q", 1_000, 2, 1_900)
+        .note({ at: 1_010, process: "p", type: "held", token: "1", until: 1_500 }),
+    ],
     ["a reader beside a writer", ["toldLate"], new Story().lock("p", 10, 1, 900).lock("q", 500, 2, 1_400, { mode: "shared" })],
     ["a writer beside a reader", ["toldLate"], new Story().lock("p", 10, 1, 900, { mode: "shared" }).lock("q", 500, 2, 1_400)],
     [

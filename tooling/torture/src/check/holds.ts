@@ -66,6 +66,8 @@ export function holdsOf(events: readonly Event[]): Holds {
       hold.until = until;
       hold.leaseUntil = until;
     }
+    // A clock that went back could make it believe for longer than it was granted.
+    if (type === "held" && hold !== undefined) hold.until = Math.max(hold.until, until);
     if (hold !== undefined && (type === "lost" || (op === "unlock" && type === "invoke"))) hold.until = Math.min(hold.until, at);
     if (hold !== undefined && op === "unlock" && type === "ok") hold.leaseUntil = Math.min(hold.leaseUntil, at);
     if (type === "fault" && event.fault === "kill") {
