@@ -94,6 +94,7 @@ export function etcdDriver(options: EtcdDriverOptions): LockDriver {
     ping: (call) => view((attempt) => views.ping(attempt), call.timeoutMs),
     close() {
       watches.close();
+      members.close();
       close();
       return Promise.resolve();
     },

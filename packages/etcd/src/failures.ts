@@ -28,6 +28,11 @@ export class Failure extends Error {
   }
 }
 
+/** What is no answer to what was asked: of a proxy, or of something that is no etcd. */
+export function malformed(what: string): Failure {
+  return new Failure(`etcd's answer is not one to the question: ${what}`, "unknown", "final");
+}
+
 /** The codes of gRPC that matter here. */
 const code = { cancelled: 1, deadlineExceeded: 4, unavailable: 14 };
 

@@ -3,6 +3,7 @@
  * alive and never revoked. And what the server says about the age of any lease.
  */
 import type { Attempt } from "./attempt.js";
+import { malformed } from "./failures.js";
 import type { Members } from "./members.js";
 
 export interface Lease {
@@ -68,6 +69,8 @@ export class Leases {
       attempt,
     );
     const givenMs = Number(TTL) * 1_000;
+    if (!(givenMs >= (seconds + windowSeconds) * 1_000) || ID === "0")
+      throw malformed(`a lease of ${seconds + windowSeconds} s was asked for, and ${ID} of ${TTL} s was granted`);
     const lease = { id: ID, ttlMs: givenMs - windowSeconds * 1_000, grantedAt, endsAt: grantedAt + givenMs };
     if (this.#current.size >= 256) this.#drop(attempt.clock.now());
     this.#current.set(seconds, lease);

@@ -33,6 +33,10 @@ interface Method {
   readonly responseDeserialize: (bytes: Buffer) => unknown;
 }
 
+interface RunningCall {
+  cancel(): void;
+}
+
 interface ServiceClient {
   getChannel(): { getTarget(): string };
   watch(options: CallOptions): WatchCall;
@@ -43,7 +47,7 @@ interface ServiceClient {
     request: object,
     options: CallOptions,
     done: Callback,
-  ): unknown;
+  ): RunningCall;
   readonly [method: string]: unknown;
 }
 
@@ -73,6 +77,8 @@ export class Members {
   #token: string | undefined;
   /** The member that calls go to. Processes start with different ones, so that the load is shared. */
   #preferred: number;
+  readonly #running = new Set<RunningCall>();
+  #closed = false;
 
   constructor(hosts: readonly Host[], credentials: Credentials | undefined) {
     this.#hosts = hosts;
@@ -97,6 +103,7 @@ export class Members {
   ): Promise<T> {
     let signIns = 0;
     for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
+      if (this.#closed) throw new Failure("the driver is closed", "no", "final");
       let failure: Failure | undefined;
       let waiting = false;
       for (let untried = this.#hosts.length; untried > 0; untried -= 1) {
@@ -145,6 +152,12 @@ export class Members {
     if (this.#preferred === member) this.#preferred = (member + 1) % this.#hosts.length;
   }
 
+  /** Ends what is under way: a connection with a call on it stays open, and the process with it, until the call's deadline. */
+  close(): void {
+    this.#closed = true;
+    for (const call of this.#running) call.cancel();
+  }
+
   /** The next call signs in again. */
   forgetSignIn(): void {
     this.#token = undefined;
@@ -153,7 +166,7 @@ export class Members {
   async #ask<T>(host: Host, service: Service, method: string, payload: object, ms: number): Promise<T> {
     const until = systemClock.now() + ms;
     const token = await this.#signIn(host, ms);
-    return unary<T>(host, service, method, payload, until - systemClock.now(), token);
+    return this.#unary<T>(host, service, method, payload, until - systemClock.now(), token);
   }
 
   /** Not shared between calls that need it at once: each keeps its own deadline. */
@@ -161,7 +174,7 @@ export class Members {
     if (this.#credentials === undefined || this.#token !== undefined) return this.#token;
     const { username, password } = this.#credentials;
     try {
-      const { token } = await unary<{ token: string }>(host, "Auth", "authenticate", { name: username, password }, ms, undefined);
+      const { token } = await this.#unary<{ token: string }>(host, "Auth", "authenticate", { name: username, password }, ms, undefined);
       this.#token = token;
       return token;
     } catch (error) {
@@ -170,20 +183,22 @@ export class Members {
       throw new Failure(failure.message, "no", failure.reaction, failure.cause);
     }
   }
-}
 
-function unary<T>(host: Host, service: Service, method: string, payload: object, ms: number, token: string | undefined): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const client = host.getServiceClient(service);
-    // gRPC takes absolute deadlines and turns them into a duration at once.
-    const options: CallOptions = { deadline: systemClock.date().getTime() + ms, interceptors: [headers(token)] };
-    const described = client[method] as Method;
-    const { requestSerialize, responseDeserialize } = codecs[method] ?? described;
-    client.makeUnaryRequest(described.path, requestSerialize, responseDeserialize, payload, options, (error, reply) => {
-      if (error === null) resolve(reply as T);
-      else reject(error);
+  #unary<T>(host: Host, service: Service, method: string, payload: object, ms: number, token: string | undefined): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const client = host.getServiceClient(service);
+      // gRPC takes absolute deadlines and turns them into a duration at once.
+      const options: CallOptions = { deadline: systemClock.date().getTime() + ms, interceptors: [headers(token)] };
+      const described = client[method] as Method;
+      const { requestSerialize, responseDeserialize } = codecs[method] ?? described;
+      const call = client.makeUnaryRequest(described.path, requestSerialize, responseDeserialize, payload, options, (error, reply) => {
+        this.#running.delete(call);
+        if (error === null) resolve(reply as T);
+        else reject(error);
+      });
+      this.#running.add(call);
     });
-  });
+  }
 }
 
 /**

@@ -1,5 +1,6 @@
 /** What users give, and what becomes of it: a client of etcd3 that is ours or theirs, a prefix and a strategy. */
 
+import { checkSection } from "@dlock/core";
 import type { Etcd3, IOptions } from "etcd3";
 import etcd3 from "etcd3";
 import type { Credentials, Host } from "./members.js";
@@ -58,6 +59,7 @@ const channelOptions = {
 
 /** @throws TypeError when not exactly one of `client`, `connection` and `url` is given, or the client is not one of etcd3. */
 export function setUp(options: EtcdDriverOptions): Setup {
+  checkOptions(options);
   const given = [options.client, options.connection, options.url].filter((each) => each !== undefined).length;
   if (given !== 1) throw new TypeError(`give exactly one of client, connection and url; ${given} were given`);
   const { client, connection, prefix, strategy } = options.url === undefined ? options : { ...fromUrl(new URL(options.url)), ...options };
@@ -70,6 +72,29 @@ export function setUp(options: EtcdDriverOptions): Setup {
     strategy: strategyOf(strategy),
     close: () => own?.close(),
   };
+}
+
+const shape = { client: "object", connection: "object", url: "object", prefix: "string", strategy: "string" } as const;
+
+function checkOptions(options: EtcdDriverOptions): void {
+  if (typeof options !== "object" || options === null) throw new TypeError("etcdDriver takes an object of options");
+  const { url, ...rest } = options;
+  checkSection("etcdDriver", rest, shape);
+  if (url !== undefined && !(url instanceof URL) && !(typeof url === "string" && URL.canParse(url)))
+    throw new TypeError("etcdDriver.url must be a URL such as etcd://localhost:2379");
+  const hosts: unknown = options.connection?.hosts;
+  const isHosts = (Array.isArray(hosts) ? hosts : [hosts]).every((host) => typeof host === "string");
+  if (options.connection !== undefined && !isHosts)
+    throw new TypeError("etcdDriver.connection.hosts must be a URL such as http://localhost:2379, or an array of them");
+}
+
+/** @throws RangeError that shows nothing of it. */
+function decoded(what: string, text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new RangeError(`the ${what} in the URL has a % that is not followed by two hex digits: write it as %25`);
+  }
 }
 
 /** @throws RangeError for any other. */
@@ -105,7 +130,7 @@ function fromUrl(url: URL): Pick<EtcdDriverOptions, "connection" | "prefix" | "s
   if (tls !== "true" && tls !== "false") throw new RangeError(`tls: expected true or false, got ${JSON.stringify(tls)}`);
   const scheme = tls === "true" ? "https" : "http";
   const hosts = [`${url.hostname}:${url.port || "2379"}`, ...url.searchParams.getAll("node")].map((host) => `${scheme}://${host}`);
-  const [username, password] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
+  const [username, password] = [decoded("user name", url.username), decoded("password", url.password)];
   const prefix = url.searchParams.get("prefix");
   return {
     connection: username === "" ? { hosts } : { hosts, auth: { username, password } },

@@ -3,7 +3,7 @@
  * can name another's record, and all records of a key are one range. The mode is part of the name because etcd can compare names over ranges
  * but not values. The owner is not: a deleted name costs every later look at its range until etcd is compacted, so names are used again.
  */
-import type { Holder } from "@dlock/core";
+import { type DriverError, driverError, type Holder } from "@dlock/core";
 import type { LeaseAge } from "./leases.js";
 import type { KeyValue, Range } from "./wire.js";
 
@@ -148,7 +148,31 @@ export interface Value {
 }
 
 export const encode = (value: Value): Buffer => Buffer.from(JSON.stringify(value));
-export const decode = (bytes: Buffer): Value => JSON.parse(bytes.toString()) as Value;
+
+/** @throws DriverError for what is no record of dlock's. */
+export function decode(bytes: Buffer): Value {
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString());
+  } catch {
+    throw notOurs();
+  }
+  if (!isValue(value)) throw notOurs();
+  return value;
+}
+
+function isValue(value: unknown): value is Value {
+  const { owner, ttl, age, held, meta } = (value ?? {}) as Record<string, unknown>;
+  return typeof owner === "string" && [ttl, age, held].every(Number.isFinite) && (meta === undefined || typeof meta === "string");
+}
+
+/** Something else lies where a record of the lock would be. */
+export function notOurs(): DriverError {
+  return driverError("a record of this lock in etcd is none that dlock has written: delete it, or choose another prefix", {
+    applied: "no",
+    retryable: false,
+  });
+}
 
 /** Milliseconds since the record was last put. */
 const sincePut = ({ age }: Value, lease: LeaseAge): number => Math.max(0, lease.ageMs - age);
@@ -166,9 +190,11 @@ export const ownOf = (kvs: readonly KeyValue[], owner: string): KeyValue[] => kv
 
 export function holderOf(kv: KeyValue, { kind }: Parsed, lease: LeaseAge): Holder {
   const value = decode(kv.value);
+  const token = BigInt(kv.create_revision);
+  if (token <= 0n) throw notOurs();
   return {
     owner: value.owner,
-    token: BigInt(kv.create_revision),
+    token,
     mode: modeOf(kind),
     // A promise that is over leaves the record until the server looks for ended leases: it is still in everybody's way.
     remainingMs: Math.max(1, promised(value, lease)),

@@ -1,6 +1,6 @@
 /** Whether what was read of a key leaves room for a claim. The server decides; this says what to ask it next. */
 import { type AcquireClaim, type DriverError, driverError } from "@dlock/core";
-import { decode, foreign, modeOf, type Records } from "./records.js";
+import { decode, foreign, modeOf, notOurs, type Records } from "./records.js";
 import type { KeyValue } from "./wire.js";
 
 export interface Room {
@@ -18,7 +18,8 @@ export interface Room {
 export function judge(records: Records, { key, owner, mode, limit }: AcquireClaim, kvs: readonly KeyValue[]): Room {
   const slots = new Set<string>();
   for (const kv of kvs) {
-    const { kind } = records.parse(kv.key) as { kind: string };
+    const kind = records.parse(kv.key)?.kind;
+    if (kind === undefined) return { wrong: notOurs() };
     const other = foreign(kind, records.strategy);
     if (other !== undefined) return { wrong: strategyError(key, other, records.strategy) };
     if (modeOf(kind) === mode && decode(kv.value).owner === owner) return { own: kv };

@@ -8,7 +8,7 @@
  */
 import type { DriverError } from "@dlock/core";
 import type { Attempt } from "./attempt.js";
-import { Failure } from "./failures.js";
+import { Failure, malformed } from "./failures.js";
 import type { Lease, Leases } from "./leases.js";
 import type { Members } from "./members.js";
 import type { Decision } from "./program.js";
@@ -97,12 +97,13 @@ export class Transactions {
         continue;
       }
       const { revision } = response.header;
+      if (!(BigInt(revision) > 0n)) throw malformed("it has no revision");
       if (shutsOut > this.#fenced) {
         this.#fenced = shutsOut;
         this.#fence = revision;
       }
       return decisions.map(({ ttlMs }, index) => {
-        const { succeeded, responses } = (response.responses[index] as ResponseOp).response_txn as TxnResponse;
+        const { succeeded, responses } = nestedOf(response, index);
         return { succeeded, responses, revision, lease: leases.get(ttlMs) };
       });
     }
@@ -121,4 +122,10 @@ export class Transactions {
     const lease = await this.#leases.take(this.#longestMs + fenceMarginMs, attempt);
     return put(this.#fenceKey, Buffer.alloc(0), lease.id);
   }
+}
+
+function nestedOf({ responses }: TxnResponse, index: number): TxnResponse {
+  const nested = responses[index]?.response_txn;
+  if (nested === undefined || nested === null) throw malformed("a claim of the batch has none");
+  return nested;
 }

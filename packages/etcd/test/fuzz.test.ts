@@ -27,7 +27,7 @@ function scripted(replies: Replies, strategy: "txn" | "mutex"): LockDriver {
   return etcdDriver({ client: { pool: { hosts: [{ getServiceClient: () => service }], options: {} } } as never, strategy });
 }
 
-const number = fc.oneof(fc.constantFrom("0", "-1", "1", "5", "9007199254740993", "9223372036854775807", ""), fc.integer().map(String));
+const number = fc.oneof(fc.constantFrom("0", "-1", "1", "5", "9007199254740993", "9223372036854775807"), fc.integer().map(String));
 const value = fc
   .oneof(
     fc.constantFrom(
@@ -54,31 +54,22 @@ const name = fc
   .oneof(fc.constantFrom("a\xfftx", "a\xffty0", "a\xffmx", "a\xffms0", "a\xffmqme", "a\xff", "\xff", ""), fc.string({ maxLength: 5 }))
   .map((text) => Buffer.from(`lock:${text}`, "latin1"));
 const kv = fc.record({ key: name, value, create_revision: number, mod_revision: number, lease: number });
+/** The parts that a message lacks are null, except of a transaction, which has a codec of its own. */
 const header = fc.oneof({ weight: 5, arbitrary: fc.record({ revision: number }) }, { weight: 1, arbitrary: fc.constant(null) });
-const range = fc.record({ header, kvs: fc.array(kv, { maxLength: 3 }), more: fc.boolean(), count: number });
-const inner = fc.oneof(
-  fc.record({ response_range: range }),
-  fc.constantFrom({}, { response_range: null }, { response_txn: null }),
-  fc.record({
-    response_txn: fc.record({
-      header,
-      succeeded: fc.boolean(),
-      responses: fc.array(fc.record({ response_range: range }), { maxLength: 2 }),
-    }),
-  }),
-);
-const txn = fc.record({ header, succeeded: fc.boolean(), responses: fc.array(inner, { maxLength: 3 }) });
+const known = fc.record({ revision: number });
+const range = (head: fc.Arbitrary<unknown>) =>
+  fc.record({ header: head, kvs: fc.array(kv, { maxLength: 3 }), more: fc.boolean(), count: number });
+const nested = fc.record({
+  header: known,
+  succeeded: fc.boolean(),
+  responses: fc.array(fc.record({ response_range: range(known) }), { maxLength: 2 }),
+});
+const operation = fc.oneof(fc.record({ response_txn: nested }), fc.record({ response_range: range(known) }), fc.constant({}));
 const replies: fc.Arbitrary<Replies> = fc.record({
-  txn: fc.oneof({ weight: 8, arbitrary: txn }, { weight: 1, arbitrary: fc.constantFrom(null, undefined, {}) }),
-  range: fc.oneof({ weight: 8, arbitrary: range }, { weight: 1, arbitrary: fc.constantFrom(null, undefined, {}) }),
-  leaseGrant: fc.oneof(
-    { weight: 8, arbitrary: fc.record({ ID: number, TTL: number }) },
-    { weight: 1, arbitrary: fc.constantFrom(null, {}) },
-  ),
-  leaseTimeToLive: fc.oneof(
-    { weight: 8, arbitrary: fc.record({ TTL: number, grantedTTL: number }) },
-    { weight: 1, arbitrary: fc.constantFrom(null, {}) },
-  ),
+  txn: fc.record({ header: known, succeeded: fc.boolean(), responses: fc.array(operation, { maxLength: 3 }) }),
+  range: range(header),
+  leaseGrant: fc.oneof(fc.record({ ID: number, TTL: number }), fc.constant({ ID: "7", TTL: "100" })),
+  leaseTimeToLive: fc.record({ TTL: number, grantedTTL: number }),
 });
 
 const call = { timeoutMs: 200 };
