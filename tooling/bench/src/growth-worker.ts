@@ -1,6 +1,7 @@
 /** A process that holds many keys and goes on with others: argv is the server, the address and how many. It tells what a held lock weighs. */
-import { createLockProvider, type LockDriver } from "@dlock/core";
+import { createLockProvider } from "@dlock/core";
 import type { Round } from "./contest.js";
+import { driverOf } from "./drivers.js";
 import { repeated, together } from "./work.js";
 
 const [server = "", url = "", held = ""] = process.argv.slice(2);
@@ -8,7 +9,7 @@ const count = Number(held);
 const collect = globalThis.gc;
 if (collect === undefined) throw new Error("start it with --expose-gc");
 
-const locks = createLockProvider(await open(server, url), { ttlMs: 600_000, waitMs: 120_000 });
+const locks = createLockProvider(await driverOf(server, url), { ttlMs: 600_000, waitMs: 120_000 });
 const cycle = async (unit: number) => {
   const lock = await locks.lock(`further ${process.pid} ${unit}`);
   await lock.unlock();
@@ -37,21 +38,4 @@ function weigh(): number {
   collect?.();
   const { heapUsed, external } = process.memoryUsage();
   return heapUsed + external;
-}
-
-async function open(server: string, url: string): Promise<LockDriver> {
-  switch (server) {
-    case "memory":
-      return (await import("@dlock/memory")).memoryDriver();
-    case "sqlite":
-      return (await import("@dlock/sqlite")).sqliteDriver(url);
-    case "redis":
-      return (await import("@dlock/redis")).redisDriver({ url });
-    case "mysql":
-      return (await import("@dlock/mysql")).mysqlDriver({ url });
-    case "etcd":
-      return (await import("@dlock/etcd")).etcdDriver({ connection: { hosts: [url] } });
-    default:
-      throw new Error(`no driver speaks to ${JSON.stringify(server)}`);
-  }
 }

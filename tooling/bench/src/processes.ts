@@ -118,7 +118,10 @@ export async function tell<T>(processes: readonly ChildProcess[], order: object)
   );
 }
 
-function answerOf(process: ChildProcess): Promise<unknown> {
+/** The next message of a process.
+ *
+ * @throws Error when it ends without one. */
+export function answerOf(process: ChildProcess): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const ended = (code: number | null, signal: string | null) => reject(new Error(`a process ended with ${code ?? signal}`));
     process.once("exit", ended);
