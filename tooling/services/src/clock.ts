@@ -1,13 +1,15 @@
-/** A clock for one server that a test can step, while all other processes keep the right time. */
-import { writeFile } from "node:fs/promises";
+/** A clock for one server or process that a test can step, while all others keep the right time. */
+import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fakeTimeLibrary, installHint } from "./install.js";
 import { temporaryFolder } from "./service.js";
 
 export interface SteppableClock {
-  /** For the server's start. */
+  /** For the start of whoever goes by it. */
   readonly env: Readonly<Record<string, string>>;
-  /** Sets the server's wall clock so many seconds off the right time, from its next look at it on. Its monotonic clock goes on as before. */
+  /** How far off the right time it is. */
+  readonly offsetSeconds: number;
+  /** Sets the wall clock so many seconds off the right time, from the next look at it on. The monotonic clock goes on as before. */
   step(offsetSeconds: number): Promise<void>;
 }
 
@@ -16,7 +18,13 @@ export async function steppableClock(): Promise<SteppableClock> {
   const library = fakeTimeLibrary();
   if (library === undefined) throw new Error(installHint("libfaketime"));
   const file = join(await temporaryFolder("clock"), "offset");
-  const step = (offsetSeconds: number) => writeFile(file, `${offsetSeconds < 0 ? "" : "+"}${offsetSeconds}`);
+  let offsetSeconds = 0;
+  const step = async (seconds: number) => {
+    offsetSeconds = seconds;
+    // Whole or not at all: it may be read at any moment.
+    await writeFile(`${file}.new`, `${seconds < 0 ? "" : "+"}${seconds}`);
+    await rename(`${file}.new`, file);
+  };
   await step(0);
   return {
     env: {
@@ -25,7 +33,12 @@ export async function steppableClock(): Promise<SteppableClock> {
       LD_PRELOAD: `${library} libc.so.6`,
       FAKETIME_TIMESTAMP_FILE: file,
       FAKETIME_NO_CACHE: "1",
+      // Two names of the same switch, of different versions.
+      FAKETIME_DONT_FAKE_MONOTONIC: "1",
       DONT_FAKE_MONOTONIC: "1",
+    },
+    get offsetSeconds() {
+      return offsetSeconds;
     },
     step,
   };

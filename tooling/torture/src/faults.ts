@@ -3,14 +3,14 @@
  * may be stepped in the midst of another.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { WallClock } from "@dlock-tooling/faults";
+import type { SteppableClock } from "@dlock-tooling/services";
 import type { FaultName, History } from "./history.js";
 import type { FaultKind } from "./options.js";
 import type { Random } from "./random.js";
 import type { Supervisor } from "./supervisor.js";
 import type { Target } from "./target.js";
 
-const hourMs = 3_600_000;
+const hour = 3_600;
 
 export class Faults {
   readonly #supervisor: Supervisor;
@@ -105,27 +105,27 @@ export class Faults {
   }
 
   /** Once for all workers where they share one clock. */
-  #stepClock(place: number): void {
+  async #stepClock(place: number): Promise<void> {
     const { clocks } = this.#target;
     const clock = clocks[place];
     if (clock === undefined) return;
     const shared = clocks.some((other, at) => at !== place && other === clock);
-    this.#step(clock, this.#random.pick([-hourMs, 0, hourMs]), "clock", shared ? undefined : this.#supervisor.nameAt(place));
+    await this.#step(clock, this.#random.pick([-hour, 0, hour]), "clock", shared ? undefined : this.#supervisor.nameAt(place));
   }
 
   /** By hours, and by as little as a part of a TTL. */
-  #stepServerClock(): void {
+  async #stepServerClock(): Promise<void> {
     const { serverClock } = this.#target;
     if (serverClock === undefined) return;
-    const littleMs = Math.round(this.#random.between(-3, 3) * this.#ttlMs);
-    this.#step(serverClock, this.#random.pick([-hourMs, 0, hourMs, littleMs, littleMs]), "server clock", undefined);
+    const little = Math.round(this.#random.between(-3, 3) * this.#ttlMs) / 1_000;
+    await this.#step(serverClock, this.#random.pick([-hour, 0, hour, little, little]), "server clock", undefined);
   }
 
-  #step(clock: WallClock, offsetMs: number, fault: FaultName, target: string | undefined): void {
-    const stepMs = offsetMs - clock.offsetMs;
+  async #step(clock: SteppableClock, seconds: number, fault: FaultName, target: string | undefined): Promise<void> {
+    const stepMs = (seconds - clock.offsetSeconds) * 1_000;
     if (stepMs === 0) return;
     this.#history.note({ type: "fault", fault, stepMs, ...(target === undefined ? {} : { target }) });
-    clock.stepTo(offsetMs);
+    await clock.step(seconds);
   }
 
   #note(fault: FaultName, target?: string): void {

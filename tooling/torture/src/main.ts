@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { canStepClocks } from "@dlock-tooling/faults";
+import { fakeTimeLibrary } from "@dlock-tooling/services";
 import { faultKinds, readOptions } from "./options.js";
 import { backends, faultsOnOwn, startTarget } from "./own-server.js";
 import { report } from "./report.js";
@@ -61,7 +61,8 @@ async function main(args: string[]): Promise<boolean> {
   let target: Target | undefined;
   try {
     const url = values.url ?? `sqlite:${encodeURI(join(folder, "locks.db"))}`;
-    const faults = backend === undefined ? [...faultsAt(url), ...(canStepClocks() ? (["clock"] as const) : [])] : faultsOnOwn(backend);
+    const faults =
+      backend === undefined ? [...faultsAt(url), ...(fakeTimeLibrary() !== undefined ? (["clock"] as const) : [])] : faultsOnOwn(backend);
     const options = readOptions(values, { faults, inMemory: backend === undefined && isInMemory(url) });
     target = await (backend === undefined ? targetAt(url, options) : startTarget(backend, options));
     const { workers, durationMs, seed } = options;

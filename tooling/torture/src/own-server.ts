@@ -1,6 +1,5 @@
 /** Servers of our own, which may be harmed in every way. */
-import { canStepClocks, wallClock } from "@dlock-tooling/faults";
-import { type Service, startEtcd, startMysql, startRedis } from "@dlock-tooling/services";
+import { fakeTimeLibrary, type Service, startEtcd, startMysql, startRedis, steppableClock } from "@dlock-tooling/services";
 import { type FaultKind, faultKinds, type TortureOptions } from "./options.js";
 import { type Target, targetAt } from "./target.js";
 
@@ -8,7 +7,7 @@ export const backends = ["redis", "mysql", "etcd"] as const;
 export type BackendName = (typeof backends)[number];
 
 export function faultsOnOwn(backend: BackendName): readonly FaultKind[] {
-  const clocks: readonly FaultKind[] = canStepClocks() ? ["clock", "server-clock"] : [];
+  const clocks: readonly FaultKind[] = fakeTimeLibrary() !== undefined ? ["clock", "server-clock"] : [];
   const all = faultKinds.filter((kind) => !["clock", "server-clock"].includes(kind) || clocks.includes(kind));
   // etcd is written in Go, and goes by a monotonic clock anyway.
   return backend === "etcd" ? all.filter((kind) => kind !== "server-clock") : all;
@@ -16,7 +15,7 @@ export function faultsOnOwn(backend: BackendName): readonly FaultKind[] {
 
 /** Starts a server that forgets nothing when it is killed: a server that may forget would have to be forgiven overlaps. */
 export async function startTarget(backend: BackendName, options: Pick<TortureOptions, "workers" | "faults">): Promise<Target> {
-  const serverClock = options.faults.includes("server-clock") ? wallClock() : undefined;
+  const serverClock = options.faults.includes("server-clock") ? await steppableClock() : undefined;
   const { server, url } = await startServer(backend, serverClock?.env ?? {});
   const target = await targetAt(url, options);
   return {
@@ -27,7 +26,6 @@ export async function startTarget(backend: BackendName, options: Pick<TortureOpt
     async stop() {
       await target.stop();
       await server.stop();
-      serverClock?.remove();
     },
   };
 }

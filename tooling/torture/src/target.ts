@@ -1,6 +1,6 @@
 /** What is tortured: locks that belong to someone, reached through a proxy for each worker where that is possible. */
-import { startProxy, type TcpProxy, type WallClock, wallClock } from "@dlock-tooling/faults";
-import type { Service } from "@dlock-tooling/services";
+import { startProxy, type TcpProxy } from "@dlock-tooling/faults";
+import { type Service, type SteppableClock, steppableClock } from "@dlock-tooling/services";
 import type { FaultKind, TortureOptions } from "./options.js";
 
 export interface Target {
@@ -13,10 +13,10 @@ export interface Target {
   /** Each worker's way to the server; empty where none is harmed. */
   readonly proxies: readonly TcpProxy[];
   /** The wall clock of each worker; empty where none is stepped. */
-  readonly clocks: readonly WallClock[];
+  readonly clocks: readonly SteppableClock[];
   /** Ours to harm. */
   readonly server?: Service;
-  readonly serverClock?: WallClock;
+  readonly serverClock?: SteppableClock;
   stop(): Promise<void>;
 }
 
@@ -36,7 +36,7 @@ export async function targetAt(url: string, { workers, faults }: Pick<TortureOpt
   const places = Array.from({ length: workers });
   const proxied = faults.includes("partition") && address !== undefined;
   const proxies = proxied ? await Promise.all(places.map(() => startProxy(address))) : [];
-  const clocks = faults.includes("clock") ? clocksFor(workers, url) : [];
+  const clocks = faults.includes("clock") ? await clocksFor(workers, url) : [];
   return {
     name: url.slice(0, url.indexOf(":")),
     url,
@@ -44,16 +44,15 @@ export async function targetAt(url: string, { workers, faults }: Pick<TortureOpt
     proxies,
     clocks,
     async stop() {
-      for (const clock of clocks) clock.remove();
       await Promise.all(proxies.map((proxy) => proxy.close()));
     },
   };
 }
 
 /** Who shares a file shares a machine, and so its clock. */
-function clocksFor(workers: number, url: string): WallClock[] {
-  if (!url.startsWith("sqlite:")) return Array.from({ length: workers }, wallClock);
-  return Array<WallClock>(workers).fill(wallClock());
+async function clocksFor(workers: number, url: string): Promise<SteppableClock[]> {
+  if (!url.startsWith("sqlite:")) return Promise.all(Array.from({ length: workers }, steppableClock));
+  return Array<SteppableClock>(workers).fill(await steppableClock());
 }
 
 const ports: Readonly<Record<string, number>> = { "redis:": 6_379, "mysql:": 3_306, "mariadb:": 3_306, "etcd:": 2_379 };
