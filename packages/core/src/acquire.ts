@@ -8,6 +8,7 @@ import type { AcquireClaim, AcquireResult, DriverError, Holder, Outcome } from "
 import type { Engine } from "./engine.js";
 import { driverError, isDriverError, LockBackendError, LockTimeoutError } from "./errors.js";
 import type { Gate } from "./gate.js";
+import { describe } from "./key.js";
 import { Lease } from "./lease.js";
 import type { LockHandle } from "./lock.js";
 import { fieldsOf } from "./logger.js";
@@ -265,10 +266,11 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
   #nextInterval(): number | undefined {
     const { spec, key } = this;
     this.#intervals ??= (spec.retry ?? (this.#isNotified ? watchedBackoff : polledBackoff))[Symbol.iterator]();
-    const { done, value } = this.#intervals.next();
-    if (done === true) return undefined;
+    const step: IteratorResult<unknown> | undefined = this.#intervals.next();
+    if (step?.done === true) return undefined;
+    const value = step?.value;
     if (typeof value !== "number" || !(value >= 0))
-      throw new RangeError(`retry must yield milliseconds, 0 or more, for ${key}: got ${String(value)}`);
+      throw new RangeError(`retry must yield milliseconds, 0 or more, for ${key}: got ${describe(value)}`);
     return value;
   }
 
@@ -376,6 +378,7 @@ function claimOf(key: string, owner: string, { ttlMs, mode, limit, queue, metada
 }
 
 /** A holder as people see it: with a token that compares with those of locks. */
-export function publicHolder(holder: Holder): Holder {
-  return { ...holder, token: publicToken(holder.token, 0) };
+export function publicHolder({ owner, token, mode, remainingMs, heldMs, metadata }: Holder): Holder {
+  const holder = { owner, token: publicToken(token, 0), mode, remainingMs, heldMs };
+  return metadata === undefined ? holder : { ...holder, metadata };
 }

@@ -276,15 +276,16 @@ class Flight<C extends Claim, R> implements Entry {
     this.#fail(driverError("the backend did not answer within the attempt's time", { applied: "unknown", retryable: true }));
   }
 
-  #deliver(outcomes: readonly Outcome<R>[]): void {
+  #deliver(outcomes: unknown): void {
     if (this.#over) return;
-    if (!Array.isArray(outcomes) || outcomes.length !== this.#claims.length) {
+    const answers = answersOf(outcomes, this.#claims.length);
+    if (answers === undefined) {
       this.#fail(driverError("the driver did not answer each claim of the batch", { applied: "unknown", retryable: true }));
       return;
     }
     const now = this.#end();
-    for (let i = 0; i < outcomes.length; i++) {
-      (this.#receivers[i] as Receiver<R>).onOutcome(checked(outcomes[i], this.#options), this.#sentAt, now);
+    for (let i = 0; i < answers.length; i++) {
+      (this.#receivers[i] as Receiver<R>).onOutcome(checked(answers[i], this.#options), this.#sentAt, now);
     }
   }
 
@@ -301,6 +302,15 @@ class Flight<C extends Claim, R> implements Entry {
     schedule.delete(this);
     this.#lane.landed(this.#sentAt, now);
     return now;
+  }
+}
+
+/** A copy of the list, since a list may be a proxy that throws; undefined when it is not one of `count` answers. */
+function answersOf(outcomes: unknown, count: number): unknown[] | undefined {
+  try {
+    return Array.isArray(outcomes) && outcomes.length === count ? [...outcomes] : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -16,9 +16,9 @@ export interface Scope {
 
 const storage = new AsyncLocalStorage<Scope>();
 
-/** Runs `body` inside of `scope`. */
-export function runInScope<T>(scope: Scope, body: () => T): T {
-  return storage.run(scope, body);
+/** Calls `body` with the lock, inside of `scope`. */
+export function runInScope<T>(scope: Scope, body: (lock: LockHandle) => T, lock: LockHandle): T {
+  return storage.run(scope, body, lock);
 }
 
 /** The innermost scope of the present context. */

@@ -105,9 +105,8 @@ export class LockHandle implements Lock {
     return this.#controller !== undefined || this.#ending !== undefined;
   }
 
-  /** Why it was lost, if it was: also when its deadline has passed and no timer could say so yet. */
+  /** Why it was lost, if that was told; a release finds out. */
   get loss(): LossReason | undefined {
-    if (this.#released === undefined) this.#lease.isHeldAt(this.#lease.engine.clock.now());
     return this.#lost;
   }
 

@@ -4,6 +4,7 @@ import type { DriverCapabilities } from "./driver.js";
 import type { FailureRateOptions } from "./failure-rate.js";
 import { checkOwner, describe } from "./key.js";
 import type { Logger } from "./logger.js";
+import { mostHandOffs } from "./token.js";
 
 /** Durations reach to 2^31 − 1 ms (24.8 days): what every backend and every timer can count. */
 export const longestMs = 2 ** 31 - 1;
@@ -83,7 +84,10 @@ export type LockAllOptions = Omit<LockOptions, "mode" | "limit" | "owner" | "ret
 export type TryLockOptions = Omit<LockOptions, "waitMs" | "retry" | "retryCount" | "retryDelayMs" | "queue">;
 
 export interface HandOffOptions {
-  /** Effect: how often in a row a lease may pass to the next waiter of this process. Range: 0 to 1,023. @default 16 */
+  /**
+   * Effect: how often in a row a lease may pass to the next waiter of this process. Range: 0 to 1,023. @default 16, and up to 1,023 while the
+   * turn has been shorter than four times what it takes to change turns
+   */
   max?: number;
   /** Effect: for how long in a row. Unit: ms. Range: 0 to 2^31 − 1. @default 100 */
   maxMs?: number;
@@ -141,7 +145,8 @@ export interface AcquireSpec {
 /** A provider's options with every default filled in; `base` is the spec of an acquisition that says nothing. */
 export interface ProviderSpec {
   readonly base: AcquireSpec;
-  readonly handOff: { readonly max: number; readonly maxMs: number };
+  /** `max` is undefined where it follows the time that a change of turns takes. */
+  readonly handOff: { readonly max: number | undefined; readonly maxMs: number };
   readonly sweepIntervalMs: number;
   readonly detectDeadlocks: boolean;
   readonly heldLongMs: number;
@@ -335,13 +340,14 @@ function repeat(delayMs: number, count: number): Iterable<number> {
   return { [Symbol.iterator]: () => repeatOnce(delayMs, count) };
 }
 
-function resolveHandOff(handOff: false | HandOffOptions | undefined): { max: number; maxMs: number } {
+function resolveHandOff(handOff: false | HandOffOptions | undefined): ProviderSpec["handOff"] {
   if (handOff === false) return { max: 0, maxMs: 0 };
-  if (handOff === undefined) return { max: 16, maxMs: 100 };
-  checkKnown("handOff", handOff, ["max", "maxMs"]);
-  const { max = 16, maxMs = 100 } = handOff;
-  checkNumber("handOff.max", max, 0, 1_023);
-  if (!Number.isInteger(max)) throw new RangeError(`handOff.max must be a whole number from 0 to 1023, got ${max}`);
+  if (handOff !== undefined) checkKnown("handOff", handOff, ["max", "maxMs"]);
+  const { max, maxMs = 100 } = handOff ?? {};
+  if (max !== undefined) {
+    checkNumber("handOff.max", max, 0, mostHandOffs);
+    if (!Number.isInteger(max)) throw new RangeError(`handOff.max must be a whole number from 0 to ${mostHandOffs}, got ${max}`);
+  }
   checkNumber("handOff.maxMs", maxMs, 0);
   return { max, maxMs };
 }

@@ -239,6 +239,25 @@ describe("hand-off", () => {
     expect(tokens).toEqual([1n, 1n, 1n, 1n, 2n, 2n, 2n, 2n, 3n, 3n, 3n, 3n]);
   });
 
+  test.each([
+    ["goes on past sixteen times while the turn is shorter than a change of turns", 0, 40],
+    ["ends after sixteen times once the turn has lasted longer than that", 2, 17],
+  ])("%s, unless handOff.max says how often", async (_, sectionMs, shared) => {
+    const { clock, locks } = scenario({ waitMs: 60_000 }, { watch: true });
+    const tokens: bigint[] = [];
+    await clock.until(
+      Promise.all(
+        Array.from({ length: 40 }, async () => {
+          const lock = await locks.lock("a");
+          tokens.push(serverToken(lock));
+          if (sectionMs > 0) await clock.sleep(sectionMs);
+          await lock.unlock();
+        }),
+      ),
+    );
+    expect(tokens.filter((token) => token === 1n)).toHaveLength(shared);
+  });
+
   test("happens at most for handOff.maxMs in a row", async () => {
     const { clock, locks } = scenario({ handOff: { maxMs: 100 }, waitMs: 60_000 });
     const tokens: bigint[] = [];
