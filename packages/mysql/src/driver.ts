@@ -1,7 +1,7 @@
 /** The driver: which statements answer which call, on which connection, and that the tables fit. */
 import { type Call, type DriverCapabilities, isDriverError, type LockDriver, type Outcome } from "@dlock/core";
 import { acquire } from "./acquire.js";
-import { isSchemaFault } from "./faults.js";
+import { isSchemaFault, malformed } from "./faults.js";
 import { extend, release } from "./holds.js";
 import { checkOptions, type MysqlDriverOptions, parseUrl } from "./options.js";
 import { Poller } from "./poller.js";
@@ -56,6 +56,7 @@ export function mysqlDriver(options: MysqlDriverOptions): LockDriver {
         try {
           return await work(counted);
         } catch (error) {
+          if (!isDriverError(error)) throw malformed(error);
           if (!isSchemaFault(error)) throw error;
           tablesFit = false;
           // Somebody dropped the tables under us; the statement was not applied, and if it was the first it can be sent again.
@@ -87,7 +88,13 @@ export function mysqlDriver(options: MysqlDriverOptions): LockDriver {
     inspect: (key, call) => ask("look", call, (run) => inspectKey(run, names, key)),
     list: ({ prefix = "" }) => listLeases(look, names, prefix),
     watch: (claim, wake) => Promise.resolve(poller.watch(claim.key, wake)),
-    sweep: ({ timeoutMs }) => sweep(names, timeoutMs, (work, leftMs = timeoutMs) => ask("look", { timeoutMs: leftMs }, work)),
+    async sweep({ timeoutMs }) {
+      try {
+        return await sweep(names, timeoutMs, (work, leftMs = timeoutMs) => ask("look", { timeoutMs: leftMs }, work));
+      } catch (error) {
+        throw isDriverError(error) ? error : malformed(error);
+      }
+    },
     // Writes nothing, and yet a server that is read-only or lacks the table refuses it.
     ping: (call) => ask("look", call, async (run) => void (await run(`UPDATE ${names.leases} SET token = token WHERE lock_key = ''`))),
     close() {

@@ -50,6 +50,11 @@ export function toDriverError(error: MysqlError, sent: boolean): DriverError {
   });
 }
 
+/** What cannot be read is no answer of MySQL to our question, but of a proxy or of another program: what was applied is anyone's guess. */
+export function malformed(cause: unknown): DriverError {
+  return driverError("the server's answer is not one to the question", { applied: "unknown", retryable: true, cause });
+}
+
 /** The same error after an earlier statement of the call was applied: now nothing is certain. */
 export function asUnknown(error: unknown): unknown {
   if (!isDriverError(error) || error.applied === "unknown") return error;

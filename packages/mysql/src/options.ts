@@ -1,4 +1,5 @@
 /** What a driver is made of: a pool, options of mysql2, or a URL. */
+import { inspect } from "node:util";
 import type { ConnectionOptions } from "mysql2";
 import type { MysqlPool, MysqlPromisePool } from "./client.js";
 
@@ -28,20 +29,30 @@ export interface MysqlDriverOptions {
 }
 
 const kinds = ["pool", "connection", "url"] as const;
+const names: readonly string[] = [...kinds, "table", "schema", "createTable", "connections"] satisfies (keyof MysqlDriverOptions)[];
 
 /** @throws TypeError unless exactly one source is given, RangeError for a value out of its range. */
 export function checkOptions(options: MysqlDriverOptions): void {
+  for (const name of Object.keys(options ?? {}))
+    if (!names.includes(name)) throw new TypeError(`mysqlDriver: unknown option ${JSON.stringify(name)}; accepted are ${names.join(", ")}`);
   const given = kinds.filter((kind) => options?.[kind] !== undefined);
   if (given.length !== 1) {
     throw new TypeError(`mysqlDriver takes exactly one of ${kinds.join(", ")}; given: ${given.join(", ") || "none"}`);
   }
-  const { connection, connections, createTable } = options;
+  const { pool, connection, connections, createTable, url } = options;
+  if (url !== undefined && typeof url !== "string" && !(url instanceof URL)) throw new TypeError("url must be a string or a URL");
+  const inner = pool !== undefined && pool !== null && typeof pool === "object" && "pool" in pool ? pool.pool : pool;
+  if (pool !== undefined && typeof (inner as MysqlPool | null)?.getConnection !== "function")
+    throw new TypeError("pool must be a pool of mysql2");
+  const hosts = connection === undefined ? [] : Array.isArray(connection) ? connection : [connection];
+  if (!hosts.every((host) => typeof host === "object" && host !== null))
+    throw new TypeError("connection must be an object of mysql2's options, or an array of them");
   if (Array.isArray(connection) && connection.length === 0) throw new RangeError("connection must name at least one host, got []");
   if (connections !== undefined && !(Number.isInteger(connections) && connections >= 2 && connections <= 64)) {
-    throw new RangeError(`connections must be a whole number from 2 to 64, got ${String(connections)}`);
+    throw new RangeError(`connections must be a whole number from 2 to 64, got ${inspect(connections)}`);
   }
   if (createTable !== undefined && typeof createTable !== "boolean") {
-    throw new TypeError(`createTable must be true or false, got ${String(createTable)}`);
+    throw new TypeError(`createTable must be true or false, got ${inspect(createTable)}`);
   }
 }
 
@@ -56,11 +67,11 @@ export function parseUrl(address: string | URL): Pick<MysqlDriverOptions, "table
       throw new RangeError(`unknown parameter "${name}" in a ${url.protocol} URL; known are ${parameters.join(", ")}`);
     }
   }
-  const database = decodeURIComponent(url.pathname.slice(1));
+  const database = decoded("path", url.pathname.slice(1));
   if (database === "" || database.includes("/")) throw new RangeError(`the path of a ${url.protocol} URL is the name of a database`);
   const common: ConnectionOptions = { database };
-  if (url.username !== "") common.user = decodeURIComponent(url.username);
-  if (url.password !== "") common.password = decodeURIComponent(url.password);
+  if (url.username !== "") common.user = decoded("user name", url.username);
+  if (url.password !== "") common.password = decoded("password", url.password);
   if (flag(url, "ssl") === true) common.ssl = {};
   const first = { host: unbracket(url.hostname) || "127.0.0.1", port: url.port === "" ? 3_306 : Number(url.port) };
   const table = url.searchParams.get("table");
@@ -78,6 +89,15 @@ function parse(address: string | URL): URL {
   } catch {
     // Without the text, and without a cause that quotes it: there may be a password in it.
     throw new TypeError("url must be a URL such as mysql://user:password@host:3306/database");
+  }
+}
+
+/** @throws RangeError that shows nothing of it. */
+function decoded(what: string, text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new RangeError(`the ${what} of the URL has a % that is not followed by two hex digits: write it as %25`);
   }
 }
 

@@ -41,7 +41,9 @@ async function sweepTable(names: Tables, table: string, primary: readonly string
       throw error;
     }
     const chunk = rows.map(([key, slot]) => ({ key: bytes(key as Buffer), slot: String(slot) }));
-    removed += await ask(async (run) => (await run(remove(names, table, primary, chunk))).affected);
+    const { affected } = await ask((run) => run(remove(names, table, primary, chunk)));
+    if (!(Number.isInteger(affected) && affected >= 0)) throw new TypeError("not a number of rows");
+    removed += affected;
     if (rows.length < chunkSize) return removed;
     const lastKey = bytes(last[0] as Buffer);
     after = primary.length === 1 ? `lock_key > ${lastKey}` : `lock_key >= ${lastKey} AND (lock_key > ${lastKey} OR slot > ${last[1]})`;

@@ -73,11 +73,18 @@ function toLease([
   return {
     key: String(key),
     owner: String(owner),
-    token: BigInt(String(token)),
+    token: BigInt(wholeNumber(token, /^\d+$/)),
     mode: String(mode) === "shared" ? "shared" : "exclusive",
     // Between the condition and this column the clock moved on.
-    remainingMs: Math.max(Number(remaining) / 1_000, 0),
-    heldMs: Math.max(Number(held) / 1_000, 0),
+    remainingMs: Math.max(Number(wholeNumber(remaining)) / 1_000, 0),
+    heldMs: Math.max(Number(wholeNumber(held)) / 1_000, 0),
     ...(metadata === null ? {} : { metadata: String(metadata) }),
   };
+}
+
+/** @throws TypeError for anything else. */
+function wholeNumber(cell: Cell, form = /^-?\d+$/): string {
+  const digits = String(cell);
+  if (!form.test(digits)) throw new TypeError("not a whole number");
+  return digits;
 }
