@@ -47,7 +47,7 @@ async function run({ url, json, ...given }: TortureCommandOptions): Promise<numb
   await findBackend(backend);
   // A server that is away is no fault of the locks.
   await withProvider(url, (locks) => locks.ping());
-  warn(parsed.host === "" ? backend : `${backend} at ${parsed.host}`, options);
+  warn(parsed.host === "" ? name(backend) : `${name(backend)} at ${name(parsed.host)}`, options);
   const target = await targetAt(url, options);
   try {
     const verdict = await torture(target, options, new Signals().ending);
