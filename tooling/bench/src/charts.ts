@@ -12,9 +12,12 @@ export interface Chart {
   readonly svg: string;
 }
 
+/** Suites that have no bars of ratios: their figures say it all, or have pictures of their own. */
+const plain = ["noise", "growth", "import"];
+
 export function chartsOf(rows: readonly Row[]): Chart[] {
   const measured = rows.filter(({ absent }) => absent === undefined);
-  const suites = [...new Set(measured.map(suiteOf))].filter((suite) => suite !== "growth" && suite !== "import");
+  const suites = [...new Set(measured.map(suiteOf))].filter((suite) => !plain.includes(suite));
   return [
     ...suites.flatMap((suite) => {
       const own = measured.filter((row) => suiteOf(row) === suite);

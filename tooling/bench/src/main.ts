@@ -13,7 +13,7 @@ import { type Setting, settingOf } from "./setting.js";
 
 type Suite = (size: Size) => AsyncIterable<Contest> | Iterable<Contest>;
 
-const full: Size = { forMs: 400, held: 10_000 };
+const full: Size = { forMs: 300, held: 10_000 };
 const quickly: Size = { forMs: 100, held: 2_000 };
 
 /** Not part of a quick look at everything: holding a hundred thousand locks takes its time. */
@@ -21,6 +21,7 @@ const slow = ["growth"];
 
 /** Loaded when it is its turn: one suite's clients are no business of another's. */
 const suites: Readonly<Record<string, () => Promise<Suite>>> = {
+  noise: async () => (await import("./suites/noise.js")).noiseContests,
   memory: async () => (await import("./suites/memory.js")).memoryContests,
   sqlite: async () => (await import("./suites/sqlite.js")).sqliteContests,
   redis: async () => (await import("./suites/redis.js")).redisContests,
@@ -55,7 +56,7 @@ async function run(): Promise<void> {
   const unknown = positionals.filter((name) => suites[name] === undefined);
   if (unknown.length > 0) fail(`unknown suite ${unknown.join(", ")}; there are ${Object.keys(suites).join(", ")}, and compare, document`);
   const { quick, only } = values;
-  const rounds = Number(values.rounds ?? (quick ? 3 : 7));
+  const rounds = Number(values.rounds ?? (quick ? 4 : 8));
   if (!Number.isInteger(rounds) || rounds < 1) fail(`--rounds takes a whole number, not ${JSON.stringify(values.rounds)}`);
   const folder = values["cpu-prof"];
   const profiler = folder === undefined ? undefined : new Profiler(folder);

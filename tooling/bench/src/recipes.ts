@@ -13,8 +13,8 @@ export async function recipeOf(server: Server, name: string): Promise<Recipe> {
 async function load(server: Server): Promise<readonly Recipe[]> {
   switch (server) {
     case "sqlite": {
-      const { dlockOnSqlite, sqlitePoll } = await import("./lockers/sqlite.js");
-      return [dlockOnSqlite, sqlitePoll];
+      const { dlockOnSqlite, lockfile, sqlitePoll } = await import("./lockers/sqlite.js");
+      return [dlockOnSqlite, lockfile, sqlitePoll];
     }
     case "redis": {
       const { dlockOnRedis, redisPeers } = await import("./lockers/redis.js");

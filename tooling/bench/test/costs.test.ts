@@ -1,6 +1,6 @@
 /**
  * What a cycle allocates and how many timers it sets, counted in a process of its own on what was built. The bounds are half as much again as
- * what was counted when they were written; it varies by 2 % from run to run, whatever else the machine does.
+ * what was counted when they were written; it varies by a tenth from run to run, whatever else the machine does.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,9 +1,12 @@
-/** Ways for two processes to wait for a key in one SQLite file; the URL is the path. */
+/** Ways to wait for a key in one SQLite file, and by lock files; the URL is the path. */
 import { createLockProvider, fixedInterval } from "@dlock/core";
 import { sqliteDriver } from "@dlock/sqlite";
+import { lock } from "proper-lockfile";
 import type { Locker, Recipe } from "../locker.js";
 
 const waitMs = 120_000;
+/** proper-lockfile polls: far more often than by default. */
+const pollMs = 2;
 
 export const dlockOnSqlite: Recipe = {
   name: "dlock",
@@ -20,6 +23,23 @@ export const sqlitePoll: Recipe = {
     const { watch: _, ...unwatched } = driver;
     const polled = { ...unwatched, capabilities: { ...driver.capabilities, watch: false } };
     return locker(createLockProvider(polled, { waitMs, retry: fixedInterval(10) }));
+  },
+};
+
+/** Another file beside the one that is given stands for each key. */
+export const lockfile: Recipe = {
+  name: "proper-lockfile",
+  settings: `realpath false, retries every ${pollMs} ms; a folder made and removed: not durable, no token`,
+  async open(path) {
+    const options = { realpath: false, retries: { forever: true, factor: 1, minTimeout: pollMs, maxTimeout: pollMs } };
+    return {
+      async hold(key, section) {
+        const release = await lock(`${path}.${key}`, options);
+        await section();
+        await release();
+      },
+      async close() {},
+    };
   },
 };
 

@@ -7,7 +7,7 @@ import { type Contest, type Contestant, quantile, type Size } from "../contest.j
 import { contestant, dlock } from "../locker.js";
 import { dlockOnEtcd, etcdPeers, txnsByHand } from "../lockers/etcd.js";
 import { etcdMeter } from "../meters.js";
-import { handOver } from "../processes.js";
+import { crowd, handOver } from "../processes.js";
 import { renewal } from "../renewal.js";
 
 export async function* etcdContests({ forMs, held }: Size): AsyncIterable<Contest> {
@@ -52,6 +52,18 @@ export async function* etcdContests({ forMs, held }: Size): AsyncIterable<Contes
         ...(await Promise.all([dlockOnEtcd, ...etcdPeers].map((recipe) => handOver("etcd", recipe, url, 2 * forMs, meter)))),
       ],
       targets: [{ name: dlock, atMost: 3 }],
+      absent: byHand,
+    };
+    yield {
+      title: "etcd, one key, 4 processes × 16 waiters",
+      unit: "sections/s",
+      better: "more",
+      against: { bestBut: dlock },
+      contestants: () =>
+        Promise.all(
+          [dlockOnEtcd, ...etcdPeers].map((recipe) => crowd("etcd", recipe, url, { count: 4, waiters: 16, forMs: 2 * forMs, meter })),
+        ),
+      absent: byHand,
     };
     yield {
       title: `etcd, ${held.toLocaleString("en-US")} held locks renewed once`,
@@ -66,6 +78,8 @@ export async function* etcdContests({ forMs, held }: Size): AsyncIterable<Contes
     await server.stop();
   }
 }
+
+const byHand = { [txnsByHand.name]: "does not wait" };
 
 /** One write that is answered: no hand-over can take less than a release, its news and a claim. */
 function roundTrip(url: string, forMs: number): Contestant {

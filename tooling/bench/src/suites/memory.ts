@@ -27,6 +27,13 @@ export function* memoryContests({ forMs }: Size): Iterable<Contest> {
     const locks = new AsyncLock({ maxPending: Number.POSITIVE_INFINITY });
     return { ...contestant("async-lock", tasks, (unit) => locks.acquire(keyOf(unit), nothing)), settings: "maxPending Infinity" };
   };
+  const mapped = (tasks: number): Contestant => {
+    const mutexes = new Map<string, Mutex>();
+    return {
+      ...contestant("async-mutex in a map", tasks, (unit) => underKey(mutexes, distinct(unit))),
+      settings: "a mutex for a key, found by its name and dropped when it is free: what it takes to lock by key",
+    };
+  };
   for (const tasks of [1, 64]) {
     yield {
       title: `memory, distinct keys, ${tasks} at once`,
@@ -36,6 +43,7 @@ export function* memoryContests({ forMs }: Size): Iterable<Contest> {
       contestants: () => [
         { ...contestant("async-mutex runExclusive", tasks, () => new Mutex().runExclusive(nothing)), settings: "a new mutex for each key" },
         dlock(tasks, distinct),
+        mapped(tasks),
         asyncLock(tasks, distinct),
       ],
       targets: tasks === 1 ? [{ name: lockAndUnlock, atLeast: 1.5 }] : [],
@@ -53,17 +61,32 @@ export function* memoryContests({ forMs }: Size): Iterable<Contest> {
     targets: [{ name: lockAndUnlock, atLeast: 3 }],
   };
   yield {
-    title: "memory, withLock (the context) against lock + unlock",
+    title: "memory, withLock and its context, 1 at once",
     unit: "cycles/s",
     better: "more",
     contestants: () => {
       const locks = open();
       return [
-        contestant(lockAndUnlock, 1, (unit) => cycle(locks, distinct(unit))),
+        contestant("dlock lock, try, finally unlock", 1, async (unit) => {
+          const lock = await locks.lock(distinct(unit));
+          try {
+            await nothing();
+          } finally {
+            await lock.unlock();
+          }
+        }),
         { ...contestant("dlock withLock", 1, (unit) => locks.withLock(distinct(unit), nothing)), close: () => locks.close() },
       ];
     },
+    targets: [{ name: "dlock withLock", atLeast: 0.9 }],
   };
+}
+
+async function underKey(mutexes: Map<string, Mutex>, key: string): Promise<void> {
+  const mutex = mutexes.get(key) ?? new Mutex();
+  mutexes.set(key, mutex);
+  await mutex.runExclusive(nothing);
+  if (!mutex.isLocked()) mutexes.delete(key);
 }
 
 function open(): LockProvider {

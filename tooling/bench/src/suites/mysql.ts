@@ -9,7 +9,7 @@ import type { Contest, Contestant, Size } from "../contest.js";
 import { contestant, dlock } from "../locker.js";
 import { dlockOnMysql, mysqlPeers, rowByHand } from "../lockers/mysql.js";
 import { mysqlMeter } from "../meters.js";
-import { handOver } from "../processes.js";
+import { crowd, handOver } from "../processes.js";
 import { renewal } from "../renewal.js";
 import { type Meter, metered } from "../work.js";
 
@@ -53,6 +53,18 @@ export async function* mysqlContests({ forMs, held }: Size): AsyncIterable<Conte
       better: "less",
       contestants: async () => Promise.all([...mysqlPeers, dlockOnMysql].map((recipe) => handOver("mysql", recipe, url, 2 * forMs, meter))),
       targets: [{ name: dlock, as: "value", atMost: 15 }],
+      absent: byHand,
+    };
+    yield {
+      title: "mysql, one key, 4 processes × 16 waiters",
+      unit: "sections/s",
+      better: "more",
+      against: { bestBut: dlock },
+      contestants: () =>
+        Promise.all(
+          [dlockOnMysql, ...mysqlPeers].map((recipe) => crowd("mysql", recipe, url, { count: 4, waiters: 16, forMs: 2 * forMs, meter })),
+        ),
+      absent: byHand,
     };
     yield {
       title: `mysql, ${held.toLocaleString("en-US")} held locks renewed once`,
@@ -75,6 +87,8 @@ export async function* mysqlContests({ forMs, held }: Size): AsyncIterable<Conte
     await server.stop();
   }
 }
+
+const byHand = { [rowByHand.name]: "does not wait" };
 
 /** How many statements it takes that so many tasks wait for keys that another provider holds. */
 async function waiters(url: string, count: number, keyCount: number, forMs: number, meter: Meter): Promise<Contestant> {

@@ -84,6 +84,7 @@ export async function* redisContests({ forMs, held }: Size): AsyncIterable<Conte
         ...(await each(polled, (recipe) => handOver("redis", recipe, url, 2 * forMs, meter(recipe)))),
       ],
       targets: [{ name: dlock, atMost: 2 }],
+      absent: { [floorByHand.name]: "does not wait" },
     };
     yield {
       title: "redis, drain of 64 waiters with sections of 1 ms",
@@ -94,8 +95,12 @@ export async function* redisContests({ forMs, held }: Size): AsyncIterable<Conte
         ...(await each(polled, (recipe) => drainer(recipe, url, { tasks: 64, forMs, meter: meter(recipe) }))),
       ],
       targets: [{ name: dlock, atMost: 1.15 }],
+      absent: { [floorByHand.name]: "does not wait" },
     };
-    yield renewalOnRedis(url, held, redisMeter(admin, [...(dlockOnRedis.sends ?? [])]));
+    yield {
+      ...renewalOnRedis(url, held, redisMeter(admin, [...(dlockOnRedis.sends ?? [])])),
+      absent: Object.fromEntries(redisPeers.map(({ name }) => [name, "a command for each lock at best, like the floor"])),
+    };
     yield {
       title: "redis, semaphore of 8 with 32 waiters, sections of 1 ms",
       unit: "sections/s",

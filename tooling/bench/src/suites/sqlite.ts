@@ -5,38 +5,41 @@ import { join } from "node:path";
 import { createLockProvider } from "@dlock/core";
 import { sqliteDriver } from "@dlock/sqlite";
 import Database from "better-sqlite3";
-import { lock } from "proper-lockfile";
 import type { Contest, Contestant, Size } from "../contest.js";
-import { dlockOnSqlite, sqlitePoll } from "../lockers/sqlite.js";
-import { handOver } from "../processes.js";
+import { contestant } from "../locker.js";
+import { dlockOnSqlite, lockfile, sqlitePoll } from "../lockers/sqlite.js";
+import { crowd, handOver } from "../processes.js";
 import { repeated } from "../work.js";
 
 export async function* sqliteContests({ forMs }: Size): AsyncIterable<Contest> {
   const folder = mkdtempSync(join(tmpdir(), "dlock-bench-"));
+  const keyOf = (unit: number) => `key ${unit % 64}`;
+  const files = (name: string, tasks: number, keyOf: (unit: number) => string) =>
+    contestant(lockfile, join(folder, `files-${name}`), { tasks, forMs, keyOf });
   try {
     yield {
       title: "sqlite FULL, distinct keys, 1 at once",
       unit: "cycles/s",
       better: "more",
-      contestants: () => [
-        floor(folder, "one", forMs),
-        dlock(folder, "one", forMs, 1, (unit) => `key ${unit % 64}`),
-        lockfile(folder, forMs),
-      ],
+      contestants: async () => [floor(folder, "one", forMs), dlock(folder, "one", forMs, 1, keyOf), await files("one", 1, keyOf)],
       targets: [{ name: "dlock", atLeast: 0.85 }],
     };
     yield {
       title: "sqlite FULL, 64 keys at once",
       unit: "cycles/s",
       better: "more",
-      contestants: () => [floor(folder, "many", forMs), dlock(folder, "many", forMs, 64, (unit) => `key ${unit % 64}`)],
+      contestants: async () => [floor(folder, "many", forMs), dlock(folder, "many", forMs, 64, keyOf), await files("many", 64, keyOf)],
       targets: [{ name: "dlock", atLeast: 5 }],
     };
     yield {
       title: "sqlite FULL, 16 waiters on one key in one process",
       unit: "sections/s",
       better: "more",
-      contestants: () => [floor(folder, "same", forMs), dlock(folder, "same", forMs, 16, () => "key")],
+      contestants: async () => [
+        floor(folder, "same", forMs),
+        dlock(folder, "same", forMs, 16, () => "key"),
+        await files("same", 16, () => "key"),
+      ],
       targets: [{ name: "dlock", atLeast: 10 }],
     };
     yield {
@@ -46,13 +49,29 @@ export async function* sqliteContests({ forMs }: Size): AsyncIterable<Contest> {
       contestants: async () => [
         await handOver("sqlite", sqlitePoll, join(folder, "hand-over-poll.db"), 2 * forMs),
         await handOver("sqlite", dlockOnSqlite, join(folder, "hand-over.db"), 2 * forMs),
+        await handOver("sqlite", lockfile, join(folder, "hand-over-files"), 2 * forMs),
       ],
       targets: [{ name: "dlock", atMost: 0.1 }],
+      absent: handWritten,
+    };
+    const work = { count: 4, waiters: 16, forMs: 2 * forMs };
+    yield {
+      title: "sqlite, one key, 4 processes × 16 waiters",
+      unit: "sections/s",
+      better: "more",
+      contestants: async () => [
+        await crowd("sqlite", sqlitePoll, join(folder, "crowd-poll.db"), work),
+        await crowd("sqlite", dlockOnSqlite, join(folder, "crowd.db"), work),
+        await crowd("sqlite", lockfile, join(folder, "crowd-files"), work),
+      ],
+      absent: handWritten,
     };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
+
+const handWritten = { "hand-written better-sqlite3": "does not wait" };
 
 /** What a careful hand would write: a row for a key, one transaction to take it and one to free it, durable, prepared. */
 function floor(folder: string, name: string, forMs: number): Contestant {
@@ -102,18 +121,5 @@ function dlock(folder: string, name: string, forMs: number, concurrency: number,
         await lock.unlock();
       }),
     close: () => locks.close(),
-  };
-}
-
-/** A folder for each key, made and removed; what it was asked for is lost with the machine, which costs it no write that lasts. */
-function lockfile(folder: string, forMs: number): Contestant {
-  return {
-    name: "proper-lockfile",
-    settings: "realpath false; not durable, no token",
-    round: () =>
-      repeated({ tasks: 1, forMs }, async (unit) => {
-        const release = await lock(join(folder, `key ${unit % 64}`), { realpath: false });
-        await release();
-      }),
   };
 }
