@@ -114,7 +114,8 @@ export class Direct {
     checkKey(key);
     return this.#call("inspect", key, async (call) => {
       const holders: unknown = await this.#engine.driver.inspect(key, call);
-      if (!Array.isArray(holders) || !holders.every(isHolder)) throw malformedAnswer(holders);
+      // A copy: of a list with holes, `every` would not see these.
+      if (!Array.isArray(holders) || ![...holders].every(isHolder)) throw malformedAnswer(holders);
       return holders;
     });
   }

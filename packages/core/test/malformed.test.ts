@@ -155,7 +155,7 @@ describe("a release", () => {
 });
 
 describe("reading", () => {
-  test.each([undefined, null, 5, "holders", {}, [undefined], [5], [{}], [{ ...holder, token: 3 }]])(
+  test.each([undefined, null, 5, "holders", {}, [undefined], new Array(1), [5], [{}], [{ ...holder, token: 3 }]])(
     "holders that are %j is a backend error",
     async (answer) => {
       const { clock, driver, locks } = scenario();

@@ -93,7 +93,7 @@ function expectHolder({ owner, token, mode, remainingMs, heldMs, metadata }: Hol
 /** Every error is dlock's own, and can be printed. */
 function expectOwn(outcome: Outcome): void {
   if (outcome.ok) return;
-  expect(LockError[Symbol.hasInstance](outcome.error)).toBe(true);
+  if (!(outcome.error instanceof LockError)) throw new Error("not an error of dlock's own", { cause: outcome.error });
   const { message, code, ...rest } = outcome.error as LockError & { holder?: Holder };
   expect([typeof message, code.startsWith("DLOCK_")]).toEqual(["string", true]);
   if (rest.holder !== undefined) expectHolder(rest.holder);

@@ -98,7 +98,7 @@ describe("any value for an option", () => {
         if (!outcome.ok) expectDocumented(outcome.error, namesOf(options));
         await expectAtRest(here, outcome.ok ? outcome.value : undefined);
       }),
-      { numRuns: 400 },
+      { numRuns: 300 },
     );
   });
 
@@ -119,7 +119,7 @@ describe("any value for an option", () => {
         await clock.until(locks.close());
         expect({ table: driver.table.size, timers: clock.pending, unhandled }).toEqual({ table: 0, timers: 0, unhandled: [] });
       }),
-      { numRuns: 1_000 },
+      { numRuns: 300 },
     );
   });
 });
@@ -207,7 +207,7 @@ describe("any argument", () => {
         if (!outcome.ok) expectDocumented(outcome.error, namesOf(options));
         expect({ table: here.driver.table.size, timers: here.clock.pending, unhandled }).toEqual({ table: 0, timers: 0, unhandled: [] });
       }),
-      { numRuns: 400 },
+      { numRuns: 300 },
     );
   });
 });
