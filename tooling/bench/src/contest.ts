@@ -90,6 +90,7 @@ export interface Row {
 /**
  * Runs `rounds` rounds after one to warm up. No collection is forced in between: it makes V8 forget the shapes of objects of which none lives
  * just then, and with them the compiled code, which no program does to itself and which doubles the time of whoever has the most of it.
+ * A peer that fails has a row that says so; a floor or dlock that does ends the run.
  *
  * @param profiler looks on at dlock's turns.
  */
@@ -97,19 +98,34 @@ export async function hold(contest: Contest, rounds: number, profiler?: Profiler
   const opened = await contest.contestants();
   const contestants = profiler === undefined ? opened : opened.map((each) => profiler.watch(contest, each));
   const results = contestants.map((): Round[] => []);
+  const failed: Record<string, string> = {};
   try {
     for (let round = -1; round < rounds; round++) {
       for (const index of order(contestants.length, Math.max(round, 0))) {
-        const said = await (contestants[index] as Contestant).round();
-        if (round >= 0) (results[index] as Round[]).push(typeof said === "number" ? { figure: said } : said);
+        const contestant = contestants[index] as Contestant;
+        if (failed[contestant.name] !== undefined) continue;
+        const said = await contestant.round().catch((error: unknown) => {
+          // A long run must not end because some peer gives up.
+          if (index === 0 || contestant.name.startsWith("dlock")) throw error;
+          failed[contestant.name] = `failed: ${String(error).split("\n")[0]}`;
+          return undefined;
+        });
+        if (round >= 0 && said !== undefined) (results[index] as Round[]).push(typeof said === "number" ? { figure: said } : said);
       }
     }
   } finally {
     for (const contestant of contestants) await contestant.close?.();
   }
-  const absent = Object.entries(contest.absent ?? {}).map(([name, why]) => absentee(contest, name, why));
-  const floor = floorOf(contest, contestants, results);
-  return [...contestants.map((contestant, index) => judge(contest, contestant, floor, results, index)), ...absent];
+  const stood = contestants.map((contestant, index) => ({ contestant, rounds: results[index] as Round[] }));
+  const whole = stood.filter(({ contestant }) => failed[contestant.name] === undefined);
+  const figures = whole.map(({ rounds }) => rounds);
+  const floor = floorOf(
+    contest,
+    whole.map(({ contestant }) => contestant),
+    figures,
+  );
+  const absent = Object.entries({ ...contest.absent, ...failed }).map(([name, why]) => absentee(contest, name, why));
+  return [...whole.map(({ contestant }, index) => judge(contest, contestant, floor, figures, index)), ...absent];
 }
 
 /**

@@ -108,14 +108,19 @@ export async function start(
   return processes;
 }
 
-/** What each of them answers. */
+/** What each of them answers. When one fails they all end: what the others still do would be in the way of whose turn is next. */
 export async function tell<T>(processes: readonly ChildProcess[], order: object): Promise<T[]> {
-  return Promise.all(
-    processes.map((each) => {
-      each.send(order);
-      return answerOf(each) as Promise<T>;
-    }),
-  );
+  try {
+    return await Promise.all(
+      processes.map((each) => {
+        each.send(order);
+        return answerOf(each) as Promise<T>;
+      }),
+    );
+  } catch (error) {
+    for (const each of processes) each.kill("SIGKILL");
+    throw error;
+  }
 }
 
 /** The next message of a process.
@@ -136,7 +141,7 @@ export async function stop(processes: readonly ChildProcess[]): Promise<void> {
   await Promise.all(
     processes.map(async (each) => {
       if (each.exitCode !== null || each.signalCode !== null) return;
-      each.disconnect();
+      if (each.connected) each.disconnect();
       await once(each, "exit");
     }),
   );

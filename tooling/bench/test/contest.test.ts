@@ -86,6 +86,22 @@ test("contestants are closed even when a round fails", async () => {
   expect(closed).toBe(1);
 });
 
+test("a peer that fails in the middle has a row that says so, and the others go on", async () => {
+  let turns = 0;
+  const giving = async () => {
+    if (turns++ === 1) throw new Error("gave up\nsomewhere");
+    return 100;
+  };
+  const figures = { floor: async () => 10, dlock: async () => 20, peer: giving };
+  const contestants = Object.entries(figures).map(([name, round]) => ({ name, round }));
+  const rows = await hold({ title: "work", unit: "", better: "more", contestants: () => contestants, against: { bestBut: "dlock" } }, 3);
+  expect(rows.map(({ name, ratio, absent }) => [name, ratio, absent])).toEqual([
+    ["floor", 1, undefined],
+    ["dlock", 2, undefined],
+    ["peer", Number.NaN, "failed: Error: gave up"],
+  ]);
+});
+
 test("work is shared by so many tasks and done once each", async () => {
   const done: number[] = [];
   let atOnce = 0;

@@ -52,7 +52,7 @@ export const dlockOnMysql: Recipe = {
   },
 };
 
-const getLock: Recipe = {
+export const getLock: Recipe = {
   name: "mysql2, GET_LOCK",
   settings: `a pool of ${connections}; each holder and each waiter keeps a connection; ends with it, no TTL, no token`,
   async open(url) {
@@ -73,7 +73,7 @@ const getLock: Recipe = {
   },
 };
 
-const verrou: Recipe = {
+export const verrou: Recipe = {
   name: "@verrou/core on Knex",
   settings: `a pool of ${connections}, retry delay ${pollMs}`,
   async open(url) {

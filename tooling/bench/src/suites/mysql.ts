@@ -7,7 +7,7 @@ import { startMysql } from "@dlock-tooling/services";
 import mysql from "mysql2/promise";
 import type { Contest, Contestant, Size } from "../contest.js";
 import { contestant, dlock } from "../locker.js";
-import { dlockOnMysql, mysqlPeers, rowByHand } from "../lockers/mysql.js";
+import { dlockOnMysql, getLock, mysqlPeers, rowByHand, verrou } from "../lockers/mysql.js";
 import { mysqlMeter } from "../meters.js";
 import { crowd, handOver } from "../processes.js";
 import { renewal } from "../renewal.js";
@@ -62,9 +62,9 @@ export async function* mysqlContests({ forMs, held }: Size): AsyncIterable<Conte
       against: { bestBut: dlock },
       contestants: () =>
         Promise.all(
-          [dlockOnMysql, ...mysqlPeers].map((recipe) => crowd("mysql", recipe, url, { count: 4, waiters: 16, forMs: 2 * forMs, meter })),
+          [dlockOnMysql, getLock].map((recipe) => crowd("mysql", recipe, url, { count: 4, waiters: 16, forMs: 2 * forMs, meter })),
         ),
-      absent: byHand,
+      absent: { ...byHand, [verrou.name]: "its statements deadlock with each other, and it throws that at the caller" },
     };
     yield {
       title: `mysql, ${held.toLocaleString("en-US")} held locks renewed once`,
