@@ -5,19 +5,22 @@ import type { Run } from "./sessions.js";
 import {
   began,
   between,
-  bytes,
-  claimTable,
+  type Columns,
   ended,
   leastToken,
   list,
-  literal,
   micros,
+  nameType,
+  noteType,
   now,
-  type Param,
+  numberType,
   plus,
   type Statement,
   sortByKey,
+  statement,
+  statementOnOne,
   type Tables,
+  type Value,
 } from "./sql.js";
 import { type Lease, readHolders, readLeases } from "./views.js";
 
@@ -73,21 +76,38 @@ async function attempt(run: Run, names: Tables, claims: readonly AcquireClaim[])
   const exclusive = claims.filter(({ mode }) => mode === "exclusive");
   const shared = claims.filter(({ mode }) => mode === "shared");
   const results = new Map<string, AcquireResult>();
-  const write = (sql: string | Statement) => run(sql, { waitOnce: true });
-  const [only] = exclusive;
-  if (only !== undefined) {
-    const { insertId } = await write(grantExclusive(names, exclusive, false));
-    if (claims.length === 1 && insertId > 0n) return results.set(only.key, granted(insertId, only));
+  const write = (sql: Statement) => run(sql, { waitOnce: true });
+  if (exclusive.length > 0) {
+    const rows = exclusiveRows(exclusive);
+    const { insertId } = await write(rows.length === 1 ? grantOneExclusive(names, rows[0] as Value[]) : grantExclusive(names, rows));
+    // More than a claim's number: a token.
+    if (insertId > exclusive.length) for (const claim of exclusive) results.set(claim.key, granted(insertId, claim));
   }
   if (shared.length > 0) {
-    await write(openToHolders(names, shared));
-    await write(grantShared(names, shared));
+    await write(
+      openToHolders(
+        names,
+        shared.map(({ key }) => [key]),
+      ),
+    );
+    await write(
+      grantShared(
+        names,
+        shared.map(({ key, owner, ttlMs, limit, metadata = null }) => [
+          key,
+          owner,
+          micros(ttlMs),
+          Math.min(limit ?? noLimit, noLimit),
+          metadata,
+        ]),
+      ),
+    );
   }
   await settle(run, names, claims, results);
   // Not behind an exclusive lease, so behind shared ones, or on a key that had some: who decides that has to look for holders.
   const unclear = exclusive.filter(({ key }) => !results.has(key));
   if (unclear.length > 0) {
-    await write(grantExclusive(names, unclear, true));
+    await write(grantBesideHolders(names, exclusiveRows(unclear)));
     await settle(run, names, unclear, results);
   }
   const behindHolders = claims.filter(({ key }) => !results.has(key));
@@ -99,8 +119,14 @@ async function attempt(run: Run, names: Tables, claims: readonly AcquireClaim[])
   return results;
 }
 
-/** Notes who was granted, and who is behind an exclusive lease. */
-async function settle(run: Run, names: Tables, claims: readonly AcquireClaim[], results: Map<string, AcquireResult>): Promise<void> {
+function exclusiveRows(claims: readonly AcquireClaim[]): Value[][] {
+  return claims.map(({ key, owner, ttlMs, metadata = null }, index) => [key, owner, micros(ttlMs), metadata, claims.length - 1 - index]);
+}
+
+/** Of the claims without a verdict, notes who was granted, and who is behind an exclusive lease. */
+async function settle(run: Run, names: Tables, all: readonly AcquireClaim[], results: Map<string, AcquireResult>): Promise<void> {
+  const claims = all.filter(({ key }) => !results.has(key));
+  if (claims.length === 0) return;
   const exclusive = new Map<string, Lease>();
   const shared = new Map<string, Lease>();
   // A batch has one claim for each key, and of the shared leases only those of its owners are read.
@@ -144,86 +170,67 @@ function refusal(claim: AcquireClaim, leases: readonly Lease[]): AcquireResult {
  * - The token comes from the row that is locked by now. An id or a time that was fixed when the statement began may be smaller than the
  *   token of a lease that was granted while it waited (R6).
  * - `VALUES(column)`: what MySQL calls its successor, a row alias, MariaDB does not know.
- * - `LAST_INSERT_ID(expr)` tells the verdict of a single claim in the answer itself: its token, or 0.
+ * - `LAST_INSERT_ID(expr)` tells the common verdict in the answer itself: the token, if all claims were granted with the same one. A claim
+ *   hands its number on to the next, and the last one the token, only if the one before did; one that was refused, or granted with another
+ *   token than its new row would have had, leaves 0. Whatever else a server may do with the order of the rows, no token comes of it.
  */
-function grantExclusive(names: Tables, claims: readonly AcquireClaim[], withHolders: boolean): string | Statement {
-  const statement: Statement = (param) => grantExclusiveSql(names, claims, withHolders, param);
-  return claims.length === 1 ? statement : statement(literal);
+const exclusiveColumns: Columns = {
+  claim_key: nameType,
+  claim_owner: nameType,
+  ttl: numberType,
+  note: noteType,
+  following: numberType,
+};
+
+const grantExclusive = statement(exclusiveColumns, (names, claims) => exclusiveSql(names, severalRows(names, claims), false));
+const grantOneExclusive = statementOnOne(exclusiveColumns, (names, column) => exclusiveSql(names, oneRow(names, column), false));
+const grantBesideHolders = statement(exclusiveColumns, (names, claims) => exclusiveSql(names, severalRows(names, claims), true));
+
+function severalRows({ floor }: Tables, claims: string): string {
+  const least = leastToken("f.token_floor");
+  const told = `LAST_INSERT_ID(IF(c.number = 1 OR LAST_INSERT_ID() = c.number - 1, IF(c.following = 0, ${least}, c.number), 0))`;
+  return `SELECT c.claim_key, c.claim_owner, ${least} + 0 * ${told}, ${plus(began, "c.ttl")}, ${began}, ${began}, c.note
+FROM ${claims} c LEFT JOIN ${floor} f ON f.id = 1 WHERE c.ttl > 0 LOCK IN SHARE MODE`;
 }
 
-function grantExclusiveSql(names: Tables, claims: readonly AcquireClaim[], withHolders: boolean, param: Param): string {
-  const { leases, holders, leasesKey } = names;
-  const rows = newRows(
-    names,
-    claims,
-    param,
-    (c, token) => `${c.key}, ${c.owner}, LAST_INSERT_ID(${token}), ${plus(began, c.ttl)}, ${began}, ${began}, ${c.note}`,
-  );
+function oneRow({ floor }: Tables, column: (name: string) => string): string {
+  const least = leastToken(storedFloor(floor));
+  const [key, owner, ttl, note] = ["claim_key", "claim_owner", "ttl", "note"].map(column) as [string, string, string, string];
+  return `VALUES (${key}, ${owner}, LAST_INSERT_ID(${least}), ${plus(began, ttl)}, ${began}, ${began}, ${note})`;
+}
+
+function storedFloor(floor: string): string {
+  return `(SELECT token_floor FROM ${floor} WHERE id = 1 LOCK IN SHARE MODE)`;
+}
+
+function exclusiveSql({ leases, holders, leasesKey }: Tables, rows: string, withHolders: boolean): string {
   const living = `SELECT 1 FROM ${holders} h FORCE INDEX (PRIMARY) WHERE h.lock_key = ${leasesKey} AND h.expires_at > ${now} LOCK IN SHARE MODE`;
   const above = `SELECT COALESCE(MAX(h.token), 0) + 1 FROM ${holders} h FORCE INDEX (PRIMARY) WHERE h.lock_key = ${leasesKey} LOCK IN SHARE MODE`;
   const free = withHolders ? `NOT (shared AND EXISTS (${living}))` : "shared = 0";
   const aboveHolders = withHolders ? `, IF(shared, (${above}), 0)` : "";
   const mine = `(owner = VALUES(owner) AND expires_at > ${now})`;
-  return `INSERT INTO ${leases} (lock_key, owner, token, expires_at, created_at, updated_at, metadata) ${rows}
+  return `INSERT INTO ${leases} (lock_key, owner, token, expires_at, created_at, updated_at, metadata)
+${rows}
 ON DUPLICATE KEY UPDATE
   created_at = IF(expires_at <= ${now} AND ${free}, GREATEST(${now}, ${plus("updated_at", 1)}), created_at),
   owner = IF(created_at > updated_at, VALUES(owner), owner),
   metadata = IF(created_at > updated_at, VALUES(metadata), metadata),
   expires_at = IF(created_at > updated_at OR ${mine}, GREATEST(expires_at, ${plus(now, between("VALUES(updated_at)", "VALUES(expires_at)"))}), expires_at),
   token = IF(created_at > updated_at,
-    LAST_INSERT_ID(GREATEST(token + 1, VALUES(token)${aboveHolders})),
-    IF(${mine}, LAST_INSERT_ID(token), token + LAST_INSERT_ID(0))),
+    IF(token < VALUES(token)${withHolders ? " AND NOT shared" : ""}, VALUES(token), GREATEST(token + 1, VALUES(token)${aboveHolders}) + LAST_INSERT_ID(0)),
+    token + LAST_INSERT_ID(0)),
   shared = IF(created_at > updated_at, 0, shared),
   updated_at = GREATEST(updated_at, created_at)`;
 }
 
 /** From here on exclusive claims look for holders. A row that is there keeps its lease. */
-function openToHolders(names: Tables, claims: readonly AcquireClaim[]): string {
-  const rows = newRows(names, claims, literal, (c, token) => `${c.key}, x'', ${token}, ${ended}, ${began}, ${began}, 1`);
-  return `INSERT INTO ${names.leases} (lock_key, owner, token, expires_at, created_at, updated_at, shared) ${rows}
-ON DUPLICATE KEY UPDATE shared = 1`;
-}
-
-/** The columns of a claim, each in the order in which the row names them. */
-type ClaimColumns = { readonly key: string; readonly owner: string; readonly ttl: string; readonly note: string };
-
-/** The rows of an insertion, with the least token they may get. One claim is told without a table of claims, which is the faster. */
-function newRows(
-  { floor }: Tables,
-  claims: readonly AcquireClaim[],
-  param: Param,
-  row: (c: ClaimColumns, token: string) => string,
-): string {
-  const [only] = claims;
-  if (claims.length === 1 && only !== undefined) {
-    const columns: ClaimColumns = {
-      get key() {
-        return param(Buffer.from(only.key));
-      },
-      get owner() {
-        return param(Buffer.from(only.owner));
-      },
-      get ttl() {
-        return param(micros(only.ttlMs));
-      },
-      get note() {
-        return param(only.metadata === undefined ? null : Buffer.from(only.metadata));
-      },
-    };
-    return `SELECT ${row(columns, leastToken("MAX(f.token_floor)"))} FROM ${floor} f WHERE f.id = 1 LOCK IN SHARE MODE`;
-  }
-  const table = claimTable(
-    ["claim_key", "claim_owner", "ttl", "note"],
-    claims.map(({ key, owner, ttlMs, metadata }) => [
-      bytes(key),
-      bytes(owner),
-      micros(ttlMs),
-      metadata === undefined ? "NULL" : bytes(metadata),
-    ]),
-  );
-  const columns = row({ key: "c.claim_key", owner: "c.claim_owner", ttl: "c.ttl", note: "c.note" }, leastToken("f.token_floor"));
-  return `SELECT ${columns} FROM (${table}) c LEFT JOIN ${floor} f ON f.id = 1 WHERE c.ttl > 0 LOCK IN SHARE MODE`;
-}
+const openToHolders = statement(
+  { claim_key: nameType },
+  ({ leases, floor }, claims) => `INSERT INTO ${leases} (lock_key, owner, token, expires_at, created_at, updated_at, shared)
+SELECT c.claim_key, x'', ${leastToken("f.token_floor")}, ${ended}, ${began}, ${began}, 1
+FROM ${claims} c LEFT JOIN ${floor} f ON f.id = 1 WHERE c.number > 0 LOCK IN SHARE MODE
+ON DUPLICATE KEY UPDATE shared = 1`,
+);
 
 /**
  * One slot for each shared claim that is admitted: the owner's own, one whose lease is over, or a new one.
@@ -231,27 +238,19 @@ function newRows(
  * The key's row is locked first: each subquery needs a column of it (`k.token`, which is never 0), so that no optimizer can count before the
  * lock is won; and they are locking reads, which see what others committed during the wait.
  */
-function grantShared(names: Tables, claims: readonly AcquireClaim[]): string {
-  const { leases, holders } = names;
-  const table = claimTable(
-    ["lock_key", "owner", "ttl", "most", "metadata"],
-    claims.map(({ key, owner, ttlMs, limit, metadata }) => [
-      bytes(key),
-      bytes(owner),
-      micros(ttlMs),
-      Math.min(limit ?? noLimit, noLimit),
-      metadata === undefined ? "NULL" : bytes(metadata),
-    ]),
-  );
+const sharedColumns: Columns = { lock_key: nameType, owner: nameType, ttl: numberType, most: numberType, note: noteType };
+
+const grantShared = statement(sharedColumns, ({ leases, holders, floor }, claims) => {
   const slots = (what: string, where = "") =>
     `(SELECT ${what} FROM ${holders} s FORCE INDEX (PRIMARY) WHERE s.lock_key = k.lock_key AND k.token > 0${where} LOCK IN SHARE MODE)`;
   return `INSERT INTO ${holders} (lock_key, slot, owner, token, expires_at, created_at, updated_at, metadata)
 SELECT k.lock_key,
   COALESCE(${slots("MIN(s.slot)", " AND s.owner = c.owner")}, ${slots("MIN(s.slot)", ` AND s.expires_at <= ${now}`)}, ${slots("COALESCE(MAX(s.slot), 0) + 1")}),
   c.owner, GREATEST(k.token + 1, ${slots("COALESCE(MAX(s.token), 0) + 1")},
-    ${leastToken(`(SELECT token_floor FROM ${names.floor} WHERE id = 1 LOCK IN SHARE MODE)`)}),
-  ${plus(now, "c.ttl")}, ${now}, ${now}, c.metadata
-FROM (${table}) c STRAIGHT_JOIN ${leases} k FORCE INDEX (PRIMARY) ON k.lock_key = c.lock_key
+    ${leastToken(storedFloor(floor))}),
+  ${plus(now, "c.ttl")}, ${now}, ${now}, c.note
+FROM ${claims} c
+STRAIGHT_JOIN ${leases} k FORCE INDEX (PRIMARY) ON k.lock_key = CAST(c.lock_key AS BINARY)
 WHERE k.shared = 1 AND k.expires_at <= ${now}
   AND ${slots("COUNT(*)", ` AND s.expires_at > ${now} AND s.owner <> c.owner`)} < c.most
 FOR UPDATE
@@ -262,4 +261,4 @@ ON DUPLICATE KEY UPDATE
   metadata = IF(${holders}.created_at > ${holders}.updated_at, VALUES(metadata), ${holders}.metadata),
   expires_at = IF(${holders}.owner = VALUES(owner), GREATEST(${holders}.expires_at, VALUES(expires_at)), ${holders}.expires_at),
   updated_at = GREATEST(${holders}.updated_at, ${holders}.created_at)`;
-}
+});

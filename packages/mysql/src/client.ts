@@ -24,7 +24,7 @@ export interface MysqlConnection {
 
 export interface QueryOptions {
   readonly sql: string;
-  readonly values?: (Buffer | number | string | null)[];
+  readonly values?: (string | Buffer | null)[];
   readonly rowsAsArray: boolean;
   readonly nestTables: boolean;
   readonly typeCast: (field: { buffer(): Cell }) => unknown;
@@ -61,14 +61,8 @@ export function rawQuery(sql: string): QueryOptions {
   return { sql, rowsAsArray: true, nestTables: false, typeCast: raw };
 }
 
-/** Values as parameters: numbers travel as DOUBLE, which has room for what a token may be, but not for all that a claim may say. */
-export function preparedQuery(statement: Statement): QueryOptions {
-  const values: (Buffer | number | string | null)[] = [];
-  const sql = statement((value) => {
-    values.push(typeof value === "bigint" ? String(value) : value);
-    return typeof value === "bigint" ? "CAST(? AS UNSIGNED)" : "?";
-  });
-  return { ...rawQuery(sql), values };
+export function preparedQuery({ prepared, values }: Statement): QueryOptions {
+  return { ...rawQuery(prepared), values: [...values] };
 }
 
 export function toAnswer(result: unknown): Answer {

@@ -4,7 +4,22 @@ import { type DriverError, driverError, type ExtendClaim, type Outcome, type Rel
 import { isLockWaitTimeout } from "./faults.js";
 import { lockWaitMs } from "./session.js";
 import { pause, type Run } from "./sessions.js";
-import { claimTable, ended, list, literal, micros, now, plus, type Statement, sortByKey, type Tables, type Value } from "./sql.js";
+import {
+  type Columns,
+  ended,
+  list,
+  micros,
+  nameType,
+  now,
+  numberType,
+  plus,
+  type Statement,
+  sortByKey,
+  statement,
+  statementOnOne,
+  type Tables,
+  type Value,
+} from "./sql.js";
 import { readLeases } from "./views.js";
 
 /** How long the rest of a batch waits for the rows that others hold, as a share of the time there is. */
@@ -55,18 +70,23 @@ export async function extend(run: Run, names: Tables, claims: readonly ExtendCla
 
 /** How many were renewed: exclusive leases first; only if some are missing, shared ones. */
 function renew(run: Run, names: Tables, claims: readonly ExtendClaim[]): Promise<number> {
-  const rows = claims.map(({ key, owner, token, ttlMs, longestMs }) => ({
-    lock_key: Buffer.from(key),
-    owner: Buffer.from(owner),
+  const rows = claims.map(({ key, owner, token, ttlMs, longestMs }) => [
+    key,
+    owner,
     token,
-    ttl: micros(ttlMs),
-    longest: micros(Math.max(longestMs, ttlMs) + slewMs),
-  }));
-  const renewed = (c: Columns) =>
-    `t.expires_at = IF(t.expires_at > ${plus(now, c("longest"))}, ${plus(now, c("ttl"))}, GREATEST(t.expires_at, ${plus(now, c("ttl"))})), ` +
-    `t.updated_at = GREATEST(t.updated_at, ${now})`;
-  return inBoth(run, names, rows, renewed, (c) => `t.token = ${c("token")}`, true);
+    micros(ttlMs),
+    micros(Math.max(longestMs, ttlMs) + slewMs),
+  ]);
+  return inBoth(run, names, rows, renewal);
 }
+
+const renewal = changing(
+  { ttl: numberType, longest: numberType },
+  (c) =>
+    `t.expires_at = IF(t.expires_at > ${plus(now, c("longest"))}, ${plus(now, c("ttl"))}, GREATEST(t.expires_at, ${plus(now, c("ttl"))})), ` +
+    `t.updated_at = GREATEST(t.updated_at, ${now})`,
+  true,
+);
 
 /** R9. A lease that is ended takes the mark of this call as its owner, so that nobody takes this for an earlier release. */
 export async function release(run: Run, names: Tables, claims: readonly ReleaseClaim[], timeoutMs: number): Promise<Outcome<boolean>[]> {
@@ -78,16 +98,10 @@ export async function release(run: Run, names: Tables, claims: readonly ReleaseC
   let uncounted = false;
   let pending = sortByKey(claims).map((claim, index) => ({ ...claim, claim, mark: `${call}${index.toString(16).padStart(4, "0")}` }));
   for (let pauseMs = 2; pending.length > 0; pauseMs = Math.min(2 * pauseMs, 50)) {
-    const rows = pending.map(({ key, owner, token, mark }) => ({
-      lock_key: Buffer.from(key),
-      owner: Buffer.from(owner),
-      token: token ?? 0n,
-      mark: Buffer.from(mark, "hex"),
-    }));
-    const freed = (c: Columns) => `t.expires_at = ${ended}, t.updated_at = GREATEST(t.updated_at, ${now}), t.owner = ${c("mark")}`;
+    const rows = pending.map(({ key, owner, token = null, mark }) => [key, owner, token, mark]);
     let released: number;
     try {
-      released = await inBoth(run, names, rows, freed, (c) => `${c("token")} IN (0, t.token)`, passOver);
+      released = await inBoth(run, names, rows, passOver ? freeing : freeingPatiently);
     } catch (error) {
       if (passOver || !isLockWaitTimeout(error)) throw error;
       passOver = true;
@@ -147,61 +161,75 @@ function settleGone(
   for (const { claim } of gone) verdicts.set(claim, verdict);
 }
 
+/** Both take the first bytes of an owner; what is left of him fills the rest, so that the row keeps its length and is written in place. */
+const markBytes = 17;
+const freed = (c: Column) =>
+  `t.expires_at = ${ended}, t.updated_at = GREATEST(t.updated_at, ${now}), t.owner = INSERT(t.owner, 1, ${markBytes}, UNHEX(${c("mark")}))`;
+const freeing = changing({ mark: nameType }, freed, true);
+const freeingPatiently = changing({ mark: nameType }, freed, false);
+
 async function readMarks(run: Run, names: Tables, keys: string, marks: readonly string[]): Promise<Set<string>> {
-  const where = `FORCE INDEX (PRIMARY) WHERE lock_key IN (${keys}) AND owner IN (${marks.map((mark) => `x'${mark}'`).join(", ")})`;
-  const { rows } = await run(`SELECT owner FROM ${names.leases} ${where} UNION ALL SELECT owner FROM ${names.holders} ${where}`);
-  return new Set(rows.map(([owner]) => owner?.toString("hex") ?? ""));
+  const mark = `LEFT(owner, ${markBytes})`;
+  const where = `FORCE INDEX (PRIMARY) WHERE lock_key IN (${keys}) AND ${mark} IN (${marks.map((each) => `x'${each}'`).join(", ")})`;
+  const { rows } = await run(`SELECT ${mark} FROM ${names.leases} ${where} UNION ALL SELECT ${mark} FROM ${names.holders} ${where}`);
+  return new Set(rows.map(([found]) => found?.toString("hex") ?? ""));
 }
 
-/** How a statement names the columns of the claim at hand. */
-type Columns = (column: string) => string;
+type Make = (names: Tables, rows: readonly (readonly Value[])[]) => Statement;
 
-type Rows = readonly Readonly<Record<string, Value>>[];
+/** A kind of change of the live leases of claims, which tell key, owner, token (NULL: whichever) and more: in either table. */
+interface Change {
+  readonly exclusive: Make;
+  readonly shared: Make;
+}
 
 /** Changes exclusive leases and, only if some of the claims found none, shared ones; tells how many of the claims found theirs. */
-async function inBoth(run: Run, names: Tables, rows: Rows, set: (c: Columns) => string, same: (c: Columns) => string, passOver: boolean) {
+async function inBoth(run: Run, names: Tables, rows: readonly (readonly Value[])[], change: Change): Promise<number> {
   const options = { waitOnce: true };
-  const exclusive = await run(change(names.leases, "lock_key", rows, set, same, passOver), options);
+  const exclusive = await run(change.exclusive(names, rows), options);
   if (exclusive.affected >= rows.length) return rows.length;
-  const shared = await run(change(names.holders, "lock_key, slot", rows, set, same, passOver), options);
+  const shared = await run(change.shared(names, rows), options);
   return exclusive.affected + shared.affected;
 }
 
-/**
- * Changes the live leases of the claims. `passOver`: rows that others hold are left out. `LIMIT` keeps the optimizer from merging the inner
- * query, which finds those that are free, into the outer one.
- */
-function change(
-  target: string,
-  primary: string,
-  rows: Rows,
-  set: (c: Columns) => string,
-  same: (c: Columns) => string,
-  passOver: boolean,
-): string | Statement {
-  const [first = {}] = rows;
-  const column: Columns = (name) => `c.${name}`;
-  const alive = (c: Columns) => `t.owner = ${c("owner")} AND ${same(c)} AND t.expires_at > ${now}`;
-  if (rows.length === 1 && !passOver) {
-    return (param) => {
-      const value: Columns = (name) => param(first[name] ?? null);
-      return `UPDATE ${target} t FORCE INDEX (PRIMARY) SET ${set(value)} WHERE t.lock_key = ${value("lock_key")} AND ${alive(value)}`;
-    };
-  }
-  const claims = claimTable(
-    Object.keys(first),
-    rows.map((row) => Object.values(row).map(literal)),
-  );
-  const values = (name: string) => [...new Set(rows.map((row) => literal(row[name] ?? null)))].join(", ");
+/** How a statement names what the claim at hand says. */
+type Column = (name: string) => string;
+
+/** @param passOver whether rows that others hold are left out. */
+function changing(more: Columns, set: (c: Column) => string, passOver: boolean): Change {
+  const columns: Columns = { lock_key: nameType, owner: nameType, token: numberType, ...more };
+  const make = (target: (names: Tables) => string, primary: readonly string[]): Make => {
+    const several = statement(columns, (names, claims) => severalSql(target(names), primary, claims, set, passOver));
+    if (passOver) return several;
+    const one = statementOnOne(columns, (names, column) => oneSql(target(names), column, set));
+    return (names, rows) => (rows.length === 1 ? one(names, rows[0] as Value[]) : several(names, rows));
+  };
+  return {
+    exclusive: make(({ leases }) => leases, ["lock_key"]),
+    shared: make(({ holders }) => holders, ["lock_key", "slot"]),
+  };
+}
+
+function oneSql(target: string, column: Column, set: (c: Column) => string): string {
+  return `UPDATE ${target} t FORCE INDEX (PRIMARY) SET ${set(column)} WHERE t.lock_key = ${column("lock_key")} AND ${isLease(column)}`;
+}
+
+/** `LIMIT` keeps the optimizer from merging the inner query, which finds those that are free, into the outer one. */
+function severalSql(target: string, primary: readonly string[], claims: string, set: (c: Column) => string, passOver: boolean): string {
+  const column: Column = (name) => `c.${name}`;
+  const sameKey = (row: string) => `${row}.lock_key = CAST(c.lock_key AS BINARY)`;
   const free =
-    `(SELECT ${primary}, owner FROM ${target} FORCE INDEX (PRIMARY) ` +
-    `WHERE lock_key IN (${values("lock_key")}) AND owner IN (${values("owner")}) LIMIT 1000000 FOR UPDATE SKIP LOCKED) free`;
-  const sameRow = primary.split(", ").map((name) => `t.${name} = free.${name}`);
+    `(SELECT ${primary.map((name) => `f.${name}`).join(", ")}, f.owner FROM ${claims} c ` +
+    `STRAIGHT_JOIN ${target} f FORCE INDEX (PRIMARY) ON ${sameKey("f")} WHERE f.owner = c.owner LIMIT 1000000 FOR UPDATE SKIP LOCKED) free`;
   const found = passOver
-    ? `STRAIGHT_JOIN ${free} ON free.lock_key = c.lock_key AND free.owner = c.owner ` +
-      `STRAIGHT_JOIN ${target} t FORCE INDEX (PRIMARY) ON ${sameRow.join(" AND ")}`
-    : `STRAIGHT_JOIN ${target} t FORCE INDEX (PRIMARY) ON t.lock_key = c.lock_key`;
-  return `UPDATE (${claims}) c ${found} SET ${set(column)} WHERE ${alive(column)}`;
+    ? `STRAIGHT_JOIN ${free} ON ${sameKey("free")} AND free.owner = c.owner ` +
+      `STRAIGHT_JOIN ${target} t FORCE INDEX (PRIMARY) ON ${primary.map((name) => `t.${name} = free.${name}`).join(" AND ")}`
+    : `STRAIGHT_JOIN ${target} t FORCE INDEX (PRIMARY) ON ${sameKey("t")}`;
+  return `UPDATE ${claims} c ${found} SET ${set(column)} WHERE ${isLease(column)}`;
+}
+
+function isLease(column: Column): string {
+  return `t.owner = ${column("owner")} AND COALESCE(${column("token")}, t.token) = t.token AND t.expires_at > ${now}`;
 }
 
 function heldByTransaction(): DriverError {

@@ -2,7 +2,7 @@
 import { type DriverError, driverError, systemClock } from "@dlock/core";
 import { type Answer, type Cell, type MysqlConnection, type MysqlError, preparedQuery, rawQuery, toAnswer } from "./client.js";
 import { cannotPrepare, isReadOnly, toDriverError } from "./faults.js";
-import { literal, type Statement } from "./sql.js";
+import type { Statement } from "./sql.js";
 
 /** How long a statement waits for a row, and for a table that is being altered; whole seconds are all InnoDB offers. */
 export const lockWaitMs = 1_000;
@@ -46,7 +46,7 @@ export class Session {
   /** Sends one statement. When the time is over the connection is given up: the statement may still be running. */
   async run(statement: string | Statement, timeoutMs: number): Promise<Answer> {
     if (typeof statement === "string" || !this.#prepares) {
-      const sql = typeof statement === "string" ? statement : statement(literal);
+      const sql = typeof statement === "string" ? statement : statement.plain();
       return toAnswer(await this.#ask((done) => this.#connection.query(rawQuery(sql), done), timeoutMs));
     }
     try {

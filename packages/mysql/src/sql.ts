@@ -45,15 +45,88 @@ export function bytes(text: string | Buffer): string {
   return `x'${Buffer.from(text as string).toString("hex")}'`;
 }
 
-export type Value = Buffer | number | bigint | null;
+/** What a claim may say of itself. */
+export type Value = string | number | bigint | null;
 
-/** How a value gets into a statement: as a literal, or as a parameter of a prepared one. */
-export type Param = (value: Value) => string;
+/** A statement whose text is the same whatever its claims are: mysql2 finds what it has prepared by the text. */
+export interface Statement {
+  readonly prepared: string;
+  readonly values: readonly (string | Buffer | null)[];
+  /** The same with literals, for a server that prepares nothing. */
+  readonly plain: () => string;
+}
 
-/** A statement that is worth preparing: one claim at a time, always the same text. */
-export type Statement = (param: Param) => string;
+/** What the claims of a statement say, by name, each with the type it has in SQL. */
+export type Columns = Readonly<Record<string, typeof nameType | typeof noteType | typeof numberType>>;
 
-export const literal: Param = (value) => (value === null ? "NULL" : Buffer.isBuffer(value) ? bytes(value) : String(value));
+/** Names are compared with columns of bytes, and so as bytes. */
+export const nameType = "VARCHAR(255) CHARACTER SET utf8mb4";
+export const noteType = "VARCHAR(1024) CHARACTER SET utf8mb4";
+export const numberType = "BIGINT UNSIGNED";
+
+/**
+ * A kind of statement on any number of claims. They are one parameter, and where `build` puts `claims` a table with a row for each, in their
+ * order, `number` counting them. Both servers know JSON_TABLE; each has its own `VALUES`, and rows of literals take longer to parse than the
+ * rest of the statement to execute.
+ */
+export function statement(columns: Columns, build: (names: Tables, claims: string) => string) {
+  const list = Object.entries(columns).map(([name, type], index) => `${name} ${type} PATH '$[${index}]'`);
+  const table = (json: string) => `JSON_TABLE(CONVERT(${json} USING utf8mb4), '$[*]' COLUMNS (number FOR ORDINALITY, ${list.join(", ")}))`;
+  const prepared = onceForEach((names) => build(names, table("?")));
+  return (names: Tables, rows: readonly (readonly Value[])[]): Statement => {
+    const json = toJson(rows);
+    const text = prepared(names);
+    const times = text.split(table("?")).length - 1;
+    return { prepared: text, values: new Array<string>(times).fill(json), plain: () => build(names, table(bytes(json))) };
+  };
+}
+
+/** A kind of statement on one claim, with a parameter wherever `build` asks for a column: in half of the server's time. */
+export function statementOnOne(columns: Columns, build: (names: Tables, column: (name: string) => string) => string) {
+  const order = Object.keys(columns);
+  const asked: string[] = [];
+  const typed = (name: string, value: string) => (columns[name] === numberType ? `CAST(${value} AS UNSIGNED)` : value);
+  const prepared = onceForEach((names) => {
+    asked.length = 0;
+    return build(names, (name) => {
+      asked.push(name);
+      return typed(name, "?");
+    });
+  });
+  return (names: Tables, row: readonly Value[]): Statement => {
+    const text = prepared(names);
+    const said = (name: string) => {
+      const value = row[order.indexOf(name)] ?? null;
+      // Numbers as text: mysql2 would send a DOUBLE, which has no room for what some may be.
+      return typeof value === "string" ? Buffer.from(value) : value === null ? null : String(value);
+    };
+    const plain = () => build(names, (name) => typed(name, literal(said(name))));
+    return { prepared: text, values: asked.map(said), plain };
+  };
+}
+
+function onceForEach(build: (names: Tables) => string): (names: Tables) => string {
+  const made = new WeakMap<Tables, string>();
+  return (names) => {
+    let text = made.get(names);
+    if (text === undefined) {
+      text = build(names);
+      made.set(names, text);
+    }
+    return text;
+  };
+}
+
+function literal(value: Buffer | string | null): string {
+  if (value === null) return "NULL";
+  return typeof value === "string" ? value : bytes(value);
+}
+
+/** In ASCII, which is the same in the character set of any connection. */
+function toJson(rows: readonly (readonly Value[])[]): string {
+  const lines = rows.map((row) => `[${row.map((value) => (typeof value === "string" ? JSON.stringify(value) : String(value))).join(",")}]`);
+  return `[${lines.join(",")}]`.replace(/[\x7f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
 
 /** The server's time in UTC when this is evaluated, so after any wait for a row (our sessions are at +00:00). */
 export const now = "SYSDATE(6)";
@@ -85,15 +158,6 @@ export function between(from: string, to: string): string {
  */
 export function leastToken(floor: string): string {
   return `GREATEST(COALESCE(${floor}, 0) + 1, ${between("'1970-01-01'", began)})`;
-}
-
-/** A table of claims: rows of literals. Both servers know `UNION ALL`; each has its own `VALUES`. */
-export function claimTable(columns: readonly string[], rows: readonly (readonly (string | number | bigint)[])[]): string {
-  const [first = [], ...others] = rows;
-  return [
-    `SELECT ${first.map((value, i) => `${value} AS ${columns[i]}`).join(", ")}`,
-    ...others.map((row) => `SELECT ${row.join(", ")}`),
-  ].join(" UNION ALL ");
 }
 
 /** Rows are always locked in the order of their keys' bytes, so that statements do not lock each other out in a circle. */

@@ -206,6 +206,12 @@ describe("the server", () => {
     const token = await grant(unprepared, wish);
     expect(await unprepared.inspect(wish.key, call)).toMatchObject([{ owner: wish.owner, metadata: "x" }]);
     expect(await unprepared.release([{ ...wish, token }], call)).toEqual([true]);
+    const several = ["é", "'", "?"].map((key) => claim(key));
+    const granted = await unprepared.acquire(several, call);
+    expect(granted).toMatchObject(several.map(() => ({ acquired: true })));
+    const held = several.map((each, i) => ({ ...each, token: (granted[i] as { token: bigint }).token, longestMs: 10_000 }));
+    expect(await unprepared.extend(held, call)).toEqual([true, true, true]);
+    expect(await unprepared.release(held, call)).toEqual([true, true, true]);
     await unprepared.close();
   });
 

@@ -1,5 +1,5 @@
 /** The engine over this driver: what only shows when batches, renewal and waiting work together. */
-import { createLockProvider } from "@dlock/core";
+import { type AcquireClaim, createLockProvider } from "@dlock/core";
 import { createPool, type Pool } from "mysql2";
 import { afterAll, describe, expect, it } from "vitest";
 import { type MysqlPool, mysqlDriver } from "../src/index.ts";
@@ -58,17 +58,48 @@ describe("a provider", () => {
     await driver.close();
   });
 
-  it("acquires and releases one lock with one statement each", async () => {
+  it("acquires and releases any number of locks with one statement each", async () => {
     const { pool, real, statements } = countingPool();
     afterAll(() => new Promise<void>((resolve) => void real.end(() => resolve())));
     const driver = mysqlDriver({ pool, table: newTable() });
     await driver.ping(call);
     statements.length = 0;
-    const wish = claim("one");
-    const token = await grant(driver, wish);
-    expect(statements.splice(0)).toHaveLength(1);
-    expect(await driver.release([{ ...wish, token }], call)).toEqual([true]);
-    expect(statements).toHaveLength(1);
+    // New rows, and rows that are there.
+    for (const count of [1, 1, 5, 64, 64]) {
+      const wishes = Array.from({ length: count }, (_, i) => claim(`one ${i}`));
+      const results = await driver.acquire(wishes, call);
+      expect(statements.splice(0)).toHaveLength(1);
+      const held = wishes.map((wish, i) => ({ ...wish, token: (results[i] as { token: bigint }).token }));
+      for (const { key, token } of held.slice(0, 3)) expect(await driver.inspect(key, call)).toMatchObject([{ token }]);
+      statements.length = 0;
+      expect(await driver.release(held, call)).toEqual(wishes.map(() => true));
+      expect(statements.splice(0)).toHaveLength(1);
+    }
+    await driver.close();
+  });
+
+  it("tells each claim of a batch its own verdict and token when they differ", async () => {
+    const table = newTable();
+    const driver = mysqlDriver({ url: server.url, table });
+    const wishes = ["a", "b", "c", "d"].map((key) => claim(key));
+    const first = { ...(wishes[1] as AcquireClaim), owner: "first" };
+    await driver.release([{ ...first, token: await grant(driver, first) }], call);
+    // A token of a time to come, as after the server's clock was put back: each grant adds one.
+    await outside.query(`UPDATE ${table} SET token = token + 3600000000`);
+    for (const refused of wishes) {
+      const holder = { ...refused, owner: "holder" };
+      const token = await grant(driver, holder);
+      const results = await driver.acquire(wishes, call);
+      expect(results).toMatchObject(
+        wishes.map((wish) => (wish === refused ? { acquired: false, holder: { owner: "holder", token } } : { acquired: true })),
+      );
+      const held = wishes.map((wish, i) => ({ ...wish, token: (results[i] as { token?: bigint }).token ?? 1n }));
+      for (const { key, owner, token } of held) {
+        if (key !== refused.key) expect(await driver.inspect(key, call)).toMatchObject([{ owner, token }]);
+      }
+      expect(await driver.release(held, call)).toEqual(wishes.map((wish) => wish !== refused));
+      expect(await driver.release([{ ...holder, token }], call)).toEqual([true]);
+    }
     await driver.close();
   });
 
