@@ -1,6 +1,6 @@
 /** The driver: answers batches from a store in the same tick, so that a claim costs a map look-up and a promise. */
 import type { Clock, DriverCapabilities, LockDriver, LockRecord } from "@dlock/core";
-import { createMemoryStore, type MemoryStore } from "./store.js";
+import { checkStoreOptions, createMemoryStore, type MemoryStore } from "./store.js";
 
 export interface MemoryDriverOptions {
   /** What the driver works on: drivers that share a store exclude each other. Default: a store of its own. */
@@ -14,9 +14,12 @@ const capabilities: DriverCapabilities = { scope: "process", minTtlMs: 1, ttlSte
 /**
  * Locks inside one process, in all modes, with a first come first served queue.
  *
- * @throws TypeError when both `store` and `clock` are given.
+ * @throws TypeError when both `store` and `clock` are given, or one of them is none.
  */
 export function memoryDriver(options: MemoryDriverOptions = {}): LockDriver {
+  checkStoreOptions("options of memoryDriver", options);
+  if (options.store !== undefined && typeof options.store?.acquire !== "function")
+    throw new TypeError("store must be what createMemoryStore() makes");
   if (options.store !== undefined && options.clock !== undefined) {
     throw new TypeError("clock: give it to createMemoryStore(); drivers that share a store share its clock");
   }

@@ -21,9 +21,18 @@ interface Place {
  * State that several memory drivers of one process can share, as several clients share a server.
  *
  * @param options `clock`: decides when leases end. Default: `systemClock`.
+ * @throws TypeError for a clock that is none.
  */
 export function createMemoryStore(options: { clock?: Clock } = {}): MemoryStore {
+  checkStoreOptions("options of createMemoryStore", options);
   return new MemoryStore(options.clock ?? systemClock);
+}
+
+export function checkStoreOptions(what: string, options: { clock?: Clock }): void {
+  if (typeof options !== "object" || options === null) throw new TypeError(`the ${what} must be an object`);
+  const { clock } = options;
+  if (clock !== undefined && !(typeof clock?.now === "function" && typeof clock.setTimer === "function"))
+    throw new TypeError("clock must be a Clock, with the methods now and setTimer");
 }
 
 export class MemoryStore {

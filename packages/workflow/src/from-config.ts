@@ -13,6 +13,7 @@ export async function createWorkflowLocksFromConfig(
   config: LockConfig,
   options: WorkflowOptions & Pick<ProviderOptions, "instanceId"> = {},
 ): Promise<WorkflowLocks> {
+  if (typeof options !== "object" || options === null) throw new TypeError("options must be an object");
   const { instanceId, ...rest } = options;
   const { logger } = rest;
   const provider = await createLockProviderFromConfig(config, {
