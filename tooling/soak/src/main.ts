@@ -45,14 +45,19 @@ async function run({ backend, url: given, durationMs, rate, sampleEveryMs }: Com
     console.log(`warnings of the process: ${warnings.join("; ") || "none"}`);
     if (settled.length < fewestSamples)
       throw new Error(`too short: ${settled.length} readings, ${fewestSamples} are needed after the warming up`);
-    const { slope, least, most, flat } = trendOf(settled);
+    const { slope, least, most, growth, leastGrowth, flat } = trendOf(settled);
     console.log(`heap: ${slope.toFixed(3)} bytes for each operation (99 %: ${least.toFixed(3)} to ${most.toFixed(3)})`);
+    console.log(`in all ${percent(growth)}, at least ${percent(leastGrowth)}`);
     const passed = flat && warnings.length === 0;
     console.log(passed ? "flat" : flat ? "flat, with warnings" : "GROWS");
     return passed;
   } finally {
     await stop();
   }
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(1)} %`;
 }
 
 function kib(bytes: number): number {

@@ -1,0 +1,114 @@
+/** Every backend, in every state, with and without its server: after close() the process ends by itself, and no call is left without an end. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { runNode } from "@dlock-tooling/faults";
+import { startEtcd, startMysql, startRedis, startRedisCluster } from "@dlock-tooling/services";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { ExitReport } from "../src/exit.ts";
+
+const program = fileURLToPath(new URL("../dist/exit.js", import.meta.url));
+const states = ["never used", "idle", "holding", "waiting", "renewing", "in the middle of everything"];
+const accidents = ["none", "a frozen server", "a server that is gone"];
+/** close() promises a second for itself, and leaves nothing that keeps the process; the rest is for a machine that has much else to do. */
+const promisedMs = 1_000;
+const slackMs = 500;
+
+/** A server to harm, and how to make it whole again. */
+interface Server {
+  readonly url: string;
+  readonly pid: number;
+  mend(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+async function ofOne(
+  started: Promise<{ url: string; pid: number; resume(): void; restart(): Promise<void>; stop(): Promise<void> }>,
+  urlOf = (url: string) => url,
+): Promise<Server> {
+  const service = await started;
+  return {
+    url: urlOf(service.url),
+    get pid() {
+      return service.pid;
+    },
+    async mend() {
+      service.resume();
+      await service.restart();
+    },
+    stop: () => service.stop(),
+  };
+}
+
+const etcd = async () => {
+  const { members } = await startEtcd();
+  const [member] = members;
+  if (member === undefined) throw new Error("a cluster of etcd has a member");
+  return member;
+};
+const servers: Readonly<Record<string, () => Promise<Server>>> = {
+  redis: () => ofOne(startRedis()),
+  mysql: () => ofOne(startMysql()),
+  etcd: () => ofOne(etcd(), (url) => url.replace("http:", "etcd:")),
+};
+
+/** Only a wait is another with a queue on the server. */
+const queued = () => ofOne(etcd(), (url) => `${url.replace("http:", "etcd:")}?strategy=mutex`);
+const matrix: [string, () => Promise<Server>, readonly string[]][] = [
+  ...Object.entries(servers).map(([backend, start]): [string, () => Promise<Server>, readonly string[]] => [backend, start, states]),
+  ["etcd's queue", queued, ["waiting"]],
+];
+
+async function exit(url: string, state: string, accident: string, pid?: number): Promise<ExitReport> {
+  const child = runNode(program, [url, state, accident, ...(pid === undefined ? [] : [String(pid)])]);
+  const { code } = await child.ended;
+  // What keeps a process alive, or what it died of, is what it said.
+  expect({ code, lines: child.lines }).toEqual({ code: 0, lines: [expect.stringMatching(/^\{"closedMs"/)] });
+  return JSON.parse(child.lines[0] as string);
+}
+
+function expectPrompt({ closedMs, lingeredMs, calls }: ExitReport): void {
+  expect(closedMs).toBeLessThan(promisedMs + slackMs);
+  expect(lingeredMs).toBeLessThan(promisedMs);
+  for (const call of calls) expect(call).toMatch(/^(ok|DLOCK_(CLOSED|LOST|NOT_HELD|BACKEND))$/);
+}
+
+describe.each(["memory", "sqlite"])("a process with %s", (backend) => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), "dlock-exit-"));
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  test.each(states)("that is %s ends after close()", async (state) => {
+    expectPrompt(await exit(backend === "memory" ? "memory:exit" : `sqlite:${encodeURI(join(folder, "exit.db"))}`, state, "none"));
+  });
+});
+
+describe.each(matrix)("a process with %s", (_backend, start, itsStates) => {
+  let server: Server;
+  beforeAll(async () => {
+    server = await start();
+  }, 60_000);
+  afterAll(() => server.stop());
+
+  describe.each(accidents)("and %s", (accident) => {
+    test.each(itsStates)("that is %s ends after close()", { timeout: 60_000 }, async (state) => {
+      try {
+        expectPrompt(await exit(server.url, state, accident, server.pid));
+      } finally {
+        if (accident !== "none") await server.mend();
+      }
+    });
+  });
+});
+
+test.each(states)("a process with a Redis Cluster that is %s ends after close()", { timeout: 60_000 }, async (state) => {
+  const cluster = await startRedisCluster();
+  try {
+    expectPrompt(await exit(`${cluster.nodes[0]?.url}?cluster=true`, state, "none"));
+  } finally {
+    await cluster.stop();
+  }
+});
