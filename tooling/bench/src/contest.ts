@@ -46,6 +46,8 @@ export interface Contest {
   readonly better: "more" | "less";
   /** Where it stands on a line of works that differ in nothing else: how many go on at once. */
   readonly at?: number;
+  /** At most so many rounds, where each of them takes long. */
+  readonly rounds?: number;
   /** Opened when it is their turn. The first is the floor that the others are compared with, unless `against` says otherwise. */
   contestants(): readonly Contestant[] | Promise<readonly Contestant[]>;
   /** Instead of the first: whoever of the others than this one did best in a round. */
@@ -99,8 +101,9 @@ export async function hold(contest: Contest, rounds: number, profiler?: Profiler
   const contestants = profiler === undefined ? opened : opened.map((each) => profiler.watch(contest, each));
   const results = contestants.map((): Round[] => []);
   const failed: Record<string, string> = {};
+  const last = Math.min(rounds, contest.rounds ?? rounds);
   try {
-    for (let round = -1; round < rounds; round++) {
+    for (let round = -1; round < last; round++) {
       for (const index of order(contestants.length, Math.max(round, 0))) {
         const contestant = contestants[index] as Contestant;
         if (failed[contestant.name] !== undefined) continue;

@@ -43,7 +43,7 @@ Written by \`npm run bench -- --write-docs\` on ${date}${quick ? " (a quick look
 ## How to read it
 
 All who do the same work take turns within one run, each on its own connections to the same server: a round to warm up, then ${rounds} rounds of
-about 0.3 s each (longer for several processes). Every second round goes through them backwards, and every two rounds somebody else begins, so
+about 0.3 s each (longer, and 4, where processes or held keys grow in number). Every second round goes through them backwards, and every two rounds somebody else begins, so
 that a machine that grows slower or faster favours nobody. What counts is the **ratio**: a figure over that of the floor **in the same round**,
 as the median of all rounds with the lowest and the highest. The figures themselves depend on the machine and on the day. The floor is the first
 row of each work: the least that can be done by hand, one after another, without waiting, tokens, renewal or any word on a loss. Where several

@@ -65,8 +65,10 @@ async function run(): Promise<void> {
     const suite = await (suites[name] as () => Promise<Suite>)();
     for await (const contest of suite(quick ? quickly : full)) {
       if (only.length > 0 && !only.some((text) => contest.title.toLowerCase().includes(text.toLowerCase()))) continue;
-      process.stderr.write(`${contest.title}\n`);
+      const start = performance.now();
+      process.stderr.write(contest.title);
       rows.push(...(await hold(contest, rounds, profiler)));
+      process.stderr.write(` (${Math.round((performance.now() - start) / 1_000)} s)\n`);
     }
   }
   if (rows.length === 0) fail(`no work has ${only.map((text) => JSON.stringify(text)).join(" or ")} in its title`);

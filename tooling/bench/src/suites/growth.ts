@@ -13,6 +13,8 @@ const heldCounts = [100, 1_000, 10_000, 100_000];
 /** As many as the machine has memory for. */
 const processCounts = [1, 4, 16, 64].filter((count) => count * 2 ** 27 < freemem());
 const waiters = 4;
+/** After a round of 64 processes on one key, all have to have had it once more. */
+const rounds = 4;
 
 /** A server, or what stands for one: where it is and how it ends. */
 type Start = () => Promise<{ readonly url: string; stop(): Promise<void> }>;
@@ -58,6 +60,7 @@ function held(server: string, url: string, forMs: number): Contest {
     title: `growth of keys held at the same time, ${server}`,
     unit: "cycles/s",
     better: "more",
+    rounds,
     async contestants() {
       const contestants: Contestant[] = [];
       // One after another: all at once they would take turns with memory and the server.
@@ -72,6 +75,7 @@ function processes(server: Server, pool: () => Promise<ChildProcess[]>, keys: Ke
     title: `growth of processes, ${server}, ${keys === "one" ? "one key for all" : "distinct keys"}`,
     unit: "sections/s",
     better: "more",
+    rounds,
     async contestants() {
       const all = await pool();
       return processCounts.map((count) => ({
