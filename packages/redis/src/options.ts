@@ -129,6 +129,7 @@ export function parseUrl(url: string | URL): Pick<RedisDriverOptions, "connectio
   if (!Number.isInteger(db) || db < 0) throw new RangeError(`the path of a ${protocol} URL is the number of a database, not "${pathname}"`);
   const secure = protocol === "rediss:";
   const sentinel = searchParams.get("sentinel");
+  if (sentinel === "") throw new RangeError('the parameter "sentinel" is the name of a master, and not empty');
   const cluster = searchParams.get("cluster");
   if (cluster !== null && cluster !== "true") throw new RangeError(`the parameter "cluster" can only be true, not "${cluster}"`);
   const defaultPort = sentinel === null ? 6_379 : 26_379;

@@ -210,6 +210,10 @@ describe("any option", () => {
     );
   });
 
+  it("sentinel without a name is refused by name", () => {
+    expect(() => backend.fromUrl(new URL("redis://localhost?sentinel="))).toThrow(/^the parameter "sentinel" is the name of a master/);
+  });
+
   it.each(["client", "connection", "cluster", "url", "prefix", "onWarning", "clock"])("%s is used, or refused by name", async (name) => {
     const value = fc.oneof(
       fc.constantFrom<unknown>(null, 5, "x", true, [], {}, Symbol("s"), () => {}, { nodes: 5 }, "redis://localhost", "lock{"),
