@@ -31,16 +31,16 @@ export function renew(lease: Lease, now: number): void {
   lease.renewing = true;
   // What was refreshed to live longer is asked for again: an older renewal that came late may have cut it back (R8).
   const ttlMs = Math.max(lease.ttlMs, Math.ceil(lease.deadline - now));
-  submit(lease, ttlMs, now, {
-    onOutcome(outcome, sentAt, answeredAt) {
-      lease.renewing = false;
-      // Released or lost meanwhile: the answer concerns nobody.
-      if (!lease.isHeldAt(answeredAt)) return;
-      if (outcome === true) lease.extended(sentAt, ttlMs);
-      else if (outcome === false) lease.lose("refused");
-      else retryLater(lease, outcome, answeredAt);
-    },
-  });
+  new Renewal(lease, ttlMs, renewed).send(now);
+}
+
+function renewed(lease: Lease, ttlMs: number, outcome: Outcome<boolean>, sentAt: number, now: number): void {
+  lease.renewing = false;
+  // Released or lost meanwhile: the answer concerns nobody.
+  if (!lease.isHeldAt(now)) return;
+  if (outcome === true) lease.extended(sentAt, ttlMs);
+  else if (outcome === false) lease.lose("refused");
+  else retryLater(lease, outcome, now);
 }
 
 /**
@@ -50,22 +50,20 @@ export function renew(lease: Lease, now: number): void {
  */
 export function refresh(lease: Lease, ttlMs: number): Promise<void> {
   const answer = new Promise<void>((resolve, reject) => {
-    const receiver: Receiver<boolean> = {
-      onOutcome(outcome, sentAt, answeredAt) {
-        if (isDriverError(outcome)) {
-          reject(new LockBackendError(lease.engine.driver.name, "refresh", outcome, lease.key));
-          return;
-        }
-        if (lease.isHeldAt(answeredAt)) {
-          if (outcome) lease.extended(sentAt, ttlMs);
-          else lease.lose("refused");
-        }
-        if (lease.state === "held") resolve();
-        else reject(new LockNotHeldError(lease.key, outcome ? "it was released or lost meanwhile" : "the backend says its lease is over"));
-      },
+    const answered: Answered = (_, __, outcome, sentAt, now) => {
+      if (isDriverError(outcome)) {
+        reject(new LockBackendError(lease.engine.driver.name, "refresh", outcome, lease.key));
+        return;
+      }
+      if (lease.isHeldAt(now)) {
+        if (outcome) lease.extended(sentAt, ttlMs);
+        else lease.lose("refused");
+      }
+      if (lease.state === "held") resolve();
+      else reject(new LockNotHeldError(lease.key, outcome ? "it was released or lost meanwhile" : "the backend says its lease is over"));
     };
     const send = (now: number) => {
-      if (lease.isHeldAt(now)) submit(lease, ttlMs, now, receiver);
+      if (lease.isHeldAt(now)) new Renewal(lease, ttlMs, answered).send(now);
       else reject(new LockNotHeldError(lease.key, "it was released or lost"));
     };
     // A renewal that arrives after a longer one would cut that back (R8): the longer one goes out when the others are answered.
@@ -78,22 +76,38 @@ export function refresh(lease: Lease, ttlMs: number): Promise<void> {
   return lease.engine.schedule.keepAliveFor(answer);
 }
 
-function submit(lease: Lease, ttlMs: number, now: number, receiver: Receiver<boolean>): void {
-  const { engine, key, owner, token } = lease;
-  // From now on, not only when it is granted: a renewal that follows before the answer must not cut the longer one back.
-  lease.longestMs = Math.max(lease.longestMs, ttlMs);
-  const { longestMs } = lease;
-  const answered: Receiver<boolean> = {
-    onOutcome(outcome, sentAt, answeredAt) {
-      lease.unanswered--;
-      if (isDriverError(outcome) && outcome.applied === "unknown") lease.unsureUntil = answeredAt + ghostWindowMs(lease.ttlMs);
-      receiver.onOutcome(outcome, sentAt, answeredAt);
-      while (lease.unanswered === 0 && lease.whenAnswered !== undefined && lease.whenAnswered.length > 0)
-        lease.whenAnswered.shift()?.(answeredAt);
-    },
-  };
-  lease.unanswered++;
-  engine.renewals.submit({ key, owner, token, ttlMs, longestMs }, lease.renewTimeoutMs, answered, now);
+type Answered = (lease: Lease, ttlMs: number, outcome: Outcome<boolean>, sentAt: number, now: number) => void;
+
+/** One renewal on its way: one object, since ten thousand leases may fall due together. */
+class Renewal implements Receiver<boolean> {
+  readonly #lease: Lease;
+  readonly #ttlMs: number;
+  readonly #answered: Answered;
+
+  constructor(lease: Lease, ttlMs: number, answered: Answered) {
+    this.#lease = lease;
+    this.#ttlMs = ttlMs;
+    this.#answered = answered;
+  }
+
+  send(now: number): void {
+    const lease = this.#lease;
+    const { engine, key, owner, token } = lease;
+    const ttlMs = this.#ttlMs;
+    // From now on, not only when it is granted: a renewal that follows before the answer must not cut the longer one back.
+    lease.longestMs = Math.max(lease.longestMs, ttlMs);
+    const { longestMs } = lease;
+    lease.unanswered++;
+    engine.renewals.submit({ key, owner, token, ttlMs, longestMs }, lease.renewTimeoutMs, this, now);
+  }
+
+  onOutcome(outcome: Outcome<boolean>, sentAt: number, now: number): void {
+    const lease = this.#lease;
+    lease.unanswered--;
+    if (isDriverError(outcome) && outcome.applied === "unknown") lease.unsureUntil = now + ghostWindowMs(lease.ttlMs);
+    this.#answered(lease, this.#ttlMs, outcome, sentAt, now);
+    while (lease.unanswered === 0 && lease.whenAnswered !== undefined && lease.whenAnswered.length > 0) lease.whenAnswered.shift()?.(now);
+  }
 }
 
 /** No answer is no loss yet: the deadline decides. Until then it is tried again, more often as the end comes nearer. */

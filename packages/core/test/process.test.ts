@@ -25,6 +25,7 @@ const prelude = `
     extend: (claims) => call("extend", () => claims.map(() => true)),
     release: (claims) => call("release", () => claims.map(() => true)),
     inspect: () => call("inspect", () => []),
+    list: async function* () {},
     sweep: () => call("sweep", () => 0),
     ping: () => call("ping", () => undefined),
     close: () => call("close", () => undefined),

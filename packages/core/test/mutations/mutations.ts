@@ -12,7 +12,7 @@ export const mutations: readonly Mutation[] = [
     name: "the deadline of a renewal counts from its reply",
     file: "renewer.ts",
     find: "if (outcome === true) lease.extended(sentAt, ttlMs);",
-    replace: "if (outcome === true) lease.extended(answeredAt, ttlMs);",
+    replace: "if (outcome === true) lease.extended(now, ttlMs);",
   },
   {
     name: "clocks are trusted to run at one speed",
@@ -97,8 +97,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a refused renewal is taken for a granted one",
     file: "renewer.ts",
-    find: 'else if (outcome === false) lease.lose("refused");\n      else retryLater',
-    replace: "else if (outcome === false) lease.extended(sentAt, ttlMs);\n      else retryLater",
+    find: 'else if (outcome === false) lease.lose("refused");\n  else retryLater',
+    replace: "else if (outcome === false) lease.extended(sentAt, ttlMs);\n  else retryLater",
   },
   {
     name: "hand-offs keep the token",
@@ -160,7 +160,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: "an answer after the attempt's time is delivered as well",
     file: "batcher.ts",
-    find: "  #deliver(outcomes: readonly Outcome<R>[]): void {\n    if (this.#over) return;",
-    replace: "  #deliver(outcomes: readonly Outcome<R>[]): void {",
+    find: "  #deliver(outcomes: unknown): void {\n    if (this.#over) return;",
+    replace: "  #deliver(outcomes: unknown): void {",
   },
 ];
