@@ -266,6 +266,8 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
   #nextInterval(): number | undefined {
     const { spec, key } = this;
     this.#intervals ??= (spec.retry ?? (this.#isNotified ? watchedBackoff : polledBackoff))[Symbol.iterator]();
+    if (typeof this.#intervals?.next !== "function")
+      throw new TypeError("retry must be an iterable of milliseconds: its iterator has no next");
     const step: IteratorResult<unknown> | undefined = this.#intervals.next();
     if (step?.done === true) return undefined;
     const value = step?.value;

@@ -69,4 +69,21 @@ describe("a retry strategy", () => {
     expect(await errorOf(clock.until(locks.lock("a", { retry: mine() })))).toBeInstanceOf(LockTimeoutError);
     expect(driver.of("acquire").map((call) => call.at)).toEqual([0, 5, 12, 23]);
   });
+
+  test.each<[string, unknown]>([
+    ["whose iterator is none", { [Symbol.iterator]: () => 5 }],
+    ["whose iterator has no next", { [Symbol.iterator]: () => ({ next: 5 }) }],
+    ["whose iterator answers nothing", { [Symbol.iterator]: () => ({ next: () => undefined }) }],
+    ["of words", ["5"]],
+    ["of what has no string", [Object.create(null)]],
+    ["of symbols", [Symbol("pause")]],
+    ["of times that are none", [Number.NaN]],
+  ])("%s is refused by name when it is needed, and nothing is held or waits", async (_what, retry) => {
+    const { clock, driver, locks } = scenario();
+    driver.table.occupy("a");
+    const error = await errorOf(clock.until(locks.lock("a", { retry: retry as Iterable<number> })));
+    expect(error instanceof TypeError || error instanceof RangeError).toBe(true);
+    expect((error as Error).message).toMatch(/^retry must/);
+    expect(locks.stats()).toMatchObject({ active: 0, waiting: 0 });
+  });
 });
