@@ -4,7 +4,7 @@ import { etcdDriver } from "@dlock/etcd";
 import { startEtcd } from "@dlock-tooling/services";
 import etcd3 from "etcd3";
 import { type Contest, type Contestant, quantile, type Size } from "../contest.js";
-import { contestant, dlock } from "../locker.js";
+import { contestant, dlock, nothing } from "../locker.js";
 import { dlockOnEtcd, etcdPeers, txnsByHand } from "../lockers/etcd.js";
 import { etcdMeter } from "../meters.js";
 import { crowd, handOver } from "../processes.js";
@@ -82,15 +82,15 @@ export async function* etcdContests({ forMs, held }: Size): AsyncIterable<Contes
 const byHand = { [txnsByHand.name]: "does not wait" };
 
 /**
- * One write that is answered: no hand-over can take less than a release, its news and a claim. It comes after a pause like that of a section,
- * in which the processors have gone to sleep, as a release does; back to back, writes are quicker.
+ * One write that is answered: no hand-over can take less than a release, its news and a claim. It comes after a pause like that of a section
+ * (worker.ts), in which the processors have gone to sleep, as a release does; back to back, writes are quicker.
  */
 function roundTrip(url: string, forMs: number): Contestant {
   const client = new etcd3.Etcd3({ hosts: url });
-  const latencies = async (pauseMs: number) => {
+  const latencies = async (pause: (count: number) => Promise<void>) => {
     const found: number[] = [];
-    for (const end = performance.now() + forMs / 2; performance.now() < end; ) {
-      if (pauseMs > 0) await sleep(pauseMs);
+    for (const end = performance.now() + forMs; performance.now() < end; ) {
+      await pause(found.length);
       const from = performance.now();
       await client.put("round trip").value(String(from));
       found.push(performance.now() - from);
@@ -98,9 +98,10 @@ function roundTrip(url: string, forMs: number): Contestant {
     return found;
   };
   return {
-    name: `one put after ${sectionMs} ms`,
+    name: "one put after a section's pause",
     async round() {
-      const [paced, straight] = [await latencies(sectionMs), await latencies(0)];
+      const paced = await latencies((count) => sleep(3 + (count % 11)));
+      const straight = await latencies(nothing);
       return { figure: quantile(paced, 0.5), besides: { "p99 ms": quantile(paced, 0.99), "back to back ms": quantile(straight, 0.5) } };
     },
     close: () => client.close(),
