@@ -35,15 +35,8 @@ export class Supervisor {
 
   async run(workers: number): Promise<Run> {
     const from = now();
-    const giveUp = (why: string) => {
-      this.#complaints.push(why);
-      for (const [worker, process] of this.#processes) {
-        this.#killed.add(worker);
-        process.kill("SIGKILL");
-      }
-    };
-    const interrupted = (signal: string) => giveUp(`interrupted by ${signal}`);
-    const stuck = setTimeout(() => giveUp(`not done after ${patienceMs / 1_000} s`), patienceMs);
+    const interrupted = (signal: string) => this.#giveUp(`interrupted by ${signal}`);
+    const stuck = setTimeout(() => this.#giveUp(`not done after ${patienceMs / 1_000} s`), patienceMs);
     process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
     for (let index = 0; index < workers; index++) this.#start(`w${index + 1}`, index / workers);
     // Grows while it is awaited: a killed worker has a successor.
@@ -66,7 +59,16 @@ export class Supervisor {
   async #ended(worker: string, process: ChildProcess): Promise<void> {
     const [code, signal] = (await once(process, "exit")) as [number | null, string | null];
     this.#processes.delete(worker);
-    if (code !== 0 && !this.#killed.has(worker)) this.#complaints.push(`${worker} ended with ${signal ?? `code ${code}`}`);
+    // The run has failed: it may have been the one that was to wake the sleeper.
+    if (code !== 0 && !this.#killed.has(worker)) this.#giveUp(`${worker} ended with ${signal ?? `code ${code}`}`);
+  }
+
+  #giveUp(why: string): void {
+    this.#complaints.push(why);
+    for (const [worker, process] of this.#processes) {
+      this.#killed.add(worker);
+      process.kill("SIGKILL");
+    }
   }
 
   #onMessage(worker: string, share: number, message: FromWorker): void {

@@ -3,10 +3,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { readExecutions } from "../src/executions.ts";
 import { generateExecutions, toJsonLines } from "../src/generate.ts";
-import { demo, leftIn, twiceIn } from "./support/run.ts";
+import { demo, leftIn, running, twiceIn } from "./support/run.ts";
 
 const input = fileURLToPath(new URL("../executions.jsonl", import.meta.url));
 /** A run takes a few seconds; this is for machines that have much else to do. */
@@ -49,6 +49,15 @@ describe("the main job", () => {
     expect(stdout).toMatch(/takeovers +2\nrefused stale writes +1\n/);
     expect(stdout).toMatch(/\n(w[12]) +\|.*X.*\|\n\1' +\|/);
     expect(exitCode).toBe(0);
+  });
+
+  test("ends at once, and says so, when a worker dies that was not to die", { timeout }, async () => {
+    const { workers, end } = running("--dir", folder);
+    const victim = await vi.waitUntil(() => workers()[0], { timeout });
+    process.kill(victim, "SIGBUS");
+    const { exitCode, stdout } = await end;
+    expect(stdout).toContain("ended with SIGBUS");
+    expect(exitCode).toBe(1);
   });
 
   test.each([

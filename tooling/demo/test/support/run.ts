@@ -1,5 +1,6 @@
 /** Runs the built demo as people do, and counts what it left behind. */
-import { execFile } from "node:child_process";
+import { type ChildProcess, execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { readHistories } from "../../src/history.ts";
 import { Ledger, type Posting } from "../../src/ledger.ts";
@@ -7,12 +8,27 @@ import { filesIn } from "../../src/options.ts";
 
 const main = fileURLToPath(new URL("../../dist/main.js", import.meta.url));
 
-export function demo(...args: string[]): Promise<{ exitCode: number; stdout: string; stderr: string }> {
-  return new Promise((resolve) => {
-    const child = execFile(process.execPath, [main, ...args], (_, stdout, stderr) =>
-      resolve({ exitCode: child.exitCode ?? -1, stdout, stderr }),
+interface End {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export function demo(...args: string[]): Promise<End> {
+  return running(...args).end;
+}
+
+/** For those who want to do something to its processes. */
+export function running(...args: string[]): { workers(): number[]; end: Promise<End> } {
+  let child: ChildProcess | undefined;
+  const end = new Promise<End>((resolve) => {
+    child = execFile(process.execPath, [main, ...args], (_, stdout, stderr) =>
+      resolve({ exitCode: child?.exitCode ?? -1, stdout, stderr }),
     );
   });
+  const workers = () =>
+    readFileSync(`/proc/${child?.pid}/task/${child?.pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
+  return { workers, end };
 }
 
 /** What the demo left in `--dir`, counted here and not by the demo. */
