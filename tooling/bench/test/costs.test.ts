@@ -15,7 +15,8 @@ interface Costs {
   readonly crowded: Cost;
 }
 
-const patienceMs = 60_000;
+/** Servers start and processes compile on a machine that may have much else to do. */
+const patienceMs = 120_000;
 
 async function costs(server: string, url = ""): Promise<Costs> {
   return {
