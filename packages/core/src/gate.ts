@@ -9,7 +9,7 @@ import type { LockBackendError } from "./errors.js";
 import type { Lease } from "./lease.js";
 import type { AcquireSpec } from "./options.js";
 import type { Entry } from "./schedule.js";
-import { mostHandOffs } from "./token.js";
+import { pauseIsDue, pauseMs, turnIsOver } from "./turns.js";
 import { Watch } from "./watch.js";
 
 /** All gates of a provider. A gate exists while somebody waits for its key or holds it. */
@@ -60,17 +60,6 @@ export class Gates {
     return this.#byKey.size + this.#byOwner.size;
   }
 }
-
-/** A process that paused for others and met none need not pause again for so long. */
-const quietMs = 20;
-/** For so long after another holder was in the way, every turn ends with a pause. */
-const rivalMs = 1_000;
-const longestPauseMs = 30;
-/** So often a lease is handed on in one turn, or more often while the turn has been shorter than so many times a change of turns. */
-const usualHandOffs = 16;
-const turnFactor = 4;
-/** The least a waiter of another process sleeps between two looks, where nothing wakes it. */
-const polledWakeMs = 20;
 
 export class Gate implements Entry {
   at = 0;
@@ -204,8 +193,7 @@ export class Gate implements Entry {
     if (this.#ofOneOwner) return undefined;
     const next = this.#contending.find((contender) => contender.state === "sleeping") ?? this.#first;
     if (next === undefined || !asksTheSame(next.spec, lease.spec) || lease.deadline - now < lease.ttlMs / 2) return undefined;
-    const { max = this.#mostHandOffs(now - lease.grantedAt), maxMs } = this.#engine.spec.handOff;
-    if (lease.handOffs >= max || now - lease.grantedAt >= maxMs) {
+    if (turnIsOver(this.#engine, lease, now)) {
       this.#turnIsOver = true;
       return undefined;
     }
@@ -330,27 +318,16 @@ export class Gate implements Entry {
     return queued;
   }
 
-  /** About one wake-up latency, so that waiters of other processes, just notified, come first; rarely when none were met lately. */
+  /** So that waiters of other processes, just notified, come first. */
   #pause(): void {
     this.#turnIsOver = false;
     const { clock, schedule, driver } = this.#engine;
     const now = clock.now();
     // A queue on the server sees to fairness by itself.
     if (this.#first === undefined || (driver.capabilities.queue && this.#first.spec.queue)) return;
-    if (now - this.#rivalAt > rivalMs && now - this.#pausedAt < quietMs) return;
+    if (!pauseIsDue(now, this.#rivalAt, this.#pausedAt)) return;
     this.#pausedAt = now;
-    schedule.set(this, now + this.#pauseMs);
-  }
-
-  get #pauseMs(): number {
-    const { acquires, driver } = this.#engine;
-    const { watch, wakeMs = watch ? 0 : polledWakeMs } = driver.capabilities;
-    return Math.min(acquires.usualMs * 2 + wakeMs, longestPauseMs);
-  }
-
-  /** Sixteen empty sections take less than the round trips of the next turn: then those would be nearly all there is. */
-  #mostHandOffs(turnMs: number): number {
-    return turnMs < this.#pauseMs * turnFactor ? mostHandOffs : usualHandOffs;
+    schedule.set(this, now + pauseMs(this.#engine));
   }
 
   #startWatch({ owner, spec }: Acquisition): void {
