@@ -59,6 +59,8 @@ export async function* etcdContests({ forMs, held }: Size): AsyncIterable<Contes
       unit: "sections/s",
       better: "more",
       against: { bestBut: dlock },
+      // The peer needs seconds until each of 64 has had its turn.
+      rounds: 5,
       contestants: () =>
         Promise.all(
           [dlockOnEtcd, ...etcdPeers].map((recipe) => crowd("etcd", recipe, url, { count: 4, waiters: 16, forMs: 2 * forMs, meter })),
