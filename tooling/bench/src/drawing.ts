@@ -125,7 +125,7 @@ export function bars(title: string, axis: string, groups: readonly Group[], mark
   return svg(top + height + 48, {
     title: heading(title),
     legend: { ...legend, data: names },
-    grid: { left: 14, right: 60, top, height },
+    grid: { left: 24, right: 60, top, height },
     xAxis: {
       ...axes,
       type: "value",
@@ -251,7 +251,7 @@ export function portions(title: string, all: readonly Portions[]): string {
         axisLabel: { ...labels, formatter: "{value} %" },
         ...named("of the sections, by process"),
       },
-      { ...axes, gridIndex: 1, type: "value", splitNumber: 3, axisLabel: { ...labels, formatter: "{value} ms" }, ...named("longest wait") },
+      { ...axes, gridIndex: 1, type: "value", splitNumber: 3, axisLabel: { ...labels, hideOverlap: true }, ...named("longest wait, ms") },
     ],
     yAxis: [
       { ...band, axisLabel: { ...labels, color: ink.light } },
