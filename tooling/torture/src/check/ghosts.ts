@@ -23,6 +23,7 @@ export function checkGhosts(holds: readonly Hold[], waits: readonly Wait[], outa
   const unknown = outages.flatMap((outage) => unknownLeases(waits, outage));
   const faults: string[] = [];
   for (const wait of waits) {
+    if (wait.until - wait.from <= longestGhostMs) continue;
     const own = outages.filter(({ process }) => process === undefined || process === wait.process);
     const taken = [...leases, ...unknown, ...own].sort((a, b) => a.from - b.from);
     let freeSince = wait.from;

@@ -40,8 +40,10 @@ export function judge(events: readonly Event[], ttlMs: number): Judgement {
   const held = holdsOf(events);
   const { holds, waits } = held;
   const all = [...holds.values()];
-  const keys = new Set([...holds.keys(), ...waits.map(({ key }) => key)]);
-  const registers = [...keys].map((key) => checkRegister(key, events));
+  // A long run has thousands of keys: each is looked at with what is its own.
+  const eventsOf = byKey(events);
+  const waitsOf = byKey(waits);
+  const registers = [...eventsOf].map(([key, own]) => checkRegister(key, own));
   const forward = events.flatMap(({ fault, stepMs = 0, at }) => (fault === "server clock" && stepMs > 0 ? [at] : []));
   const late = all.map((each) => checkExclusion(each, forward));
   const outages = outagesOf(events);
@@ -52,17 +54,23 @@ export function judge(events: readonly Event[], ttlMs: number): Judgement {
     toldLate: late.flatMap(({ faults }) => faults),
     toldLateByClock: late.flatMap(({ byClock }) => byClock),
     tokens: all.flatMap((each) => checkTokens(each, forward)),
-    ghosts: [...keys].flatMap((key) =>
-      checkGhosts(
-        holds.get(key) ?? [],
-        waits.filter((wait) => wait.key === key),
-        outages,
-      ),
-    ),
+    ghosts: [...waitsOf].flatMap(([key, own]) => checkGhosts(holds.get(key) ?? [], own, outages)),
     accepted: registers.reduce((sum, { accepted }) => sum + accepted, 0),
     refused: registers.reduce((sum, { refused }) => sum + refused, 0),
     recovery: recoveriesOf(events, held, ttlMs),
   };
+}
+
+/** In the same order. */
+function byKey<T extends { readonly key?: string }>(all: readonly T[]): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const each of all) {
+    if (each.key === undefined) continue;
+    const group = groups.get(each.key);
+    if (group === undefined) groups.set(each.key, [each]);
+    else group.push(each);
+  }
+  return groups;
 }
 
 function outagesOf(events: readonly Event[]): Outage[] {

@@ -22,9 +22,9 @@ export interface RegisterVerdict {
   readonly refused: number;
 }
 
-/** @param events in the order of time. */
+/** @param events of that key, in the order of time. */
 export function checkRegister(key: string, events: readonly Event[]): RegisterVerdict {
-  const { done, refused } = operationsOf(events.filter((event) => event.key === key));
+  const { done, refused } = operationsOf(events);
   done.sort((a, b) => (a.token < b.token ? -1 : a.token > b.token ? 1 : a.invokedAt - b.invokedAt));
   return {
     faults: [...outOfTime(key, done), ...wrongReads(key, done)],
