@@ -53,7 +53,8 @@ describe("a guarded write", () => {
   });
 
   it("of a stale holder is refused once its successor has written, and changes nothing", async () => {
-    const suspended = { ttlMs: 50, clock: { ...systemClock, now: () => 0 } };
+    // A clock that stands still lets no second attempt come: the first must have the time it takes, whatever the TTL.
+    const suspended = { ttlMs: 50, attemptTimeoutMs: 10_000, clock: { ...systemClock, now: () => 0 } };
     const guard = redisGuard({ client });
     const key = unique();
     const stale = await open(suspended).lock("stale");
