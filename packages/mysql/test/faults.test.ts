@@ -1,7 +1,10 @@
 /** What a broken network, a restarted or read-only server and a meddling administrator do to the driver. */
 import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
 import { createLockProvider, isDriverError, type LockDriver } from "@dlock/core";
 import { startProxy, type TcpProxy } from "@dlock-tooling/faults";
+import { createPool, type PoolConnection } from "mysql2";
+import type { Pool } from "mysql2/promise";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { mysqlDriver } from "../src/index.ts";
 import { call, cell, claim, eventually, failure, grant, newTable, observer, ownServer, tryOne } from "./servers.ts";
@@ -109,9 +112,48 @@ describe("a broken network", () => {
   });
 });
 
+describe("a server with a wait_timeout of 1 s", () => {
+  /** How many connections there are besides the one that asks. */
+  const connected = async (look: Pool) =>
+    Number(await cell(look, "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND USER = 'dlock'"));
+
+  it("ends no connection of the driver, which asks for a longer one", async () => {
+    const server = await ownServer({ args: ["--wait-timeout=1"] });
+    const patient = mysqlDriver({ url: server.url });
+    const wish = claim(newKey());
+    const token = await grant(patient, wish);
+    await sleep(2_500);
+    const look = observer(server.url);
+    expect(await connected(look)).toBe(1);
+    expect(await patient.extend([{ ...wish, token, longestMs: 10_000 }], call)).toEqual([true]);
+    await patient.close();
+  });
+
+  it("ends idle connections of the pool and of the driver, and no call fails or is late for it", async () => {
+    const server = await ownServer({ args: ["--wait-timeout=1"] });
+    const pool = createPool({ uri: server.url, connectionLimit: 10 });
+    const taken: PoolConnection[] = [];
+    pool.on("acquire", (connection) => taken.push(connection));
+    // More than the driver takes.
+    await Promise.all(Array.from({ length: 4 }, () => pool.promise().query("DO SLEEP(0.1)")));
+    const pooled = mysqlDriver({ pool });
+    const wish = claim(newKey());
+    const token = await grant(pooled, wish);
+    // As a proxy in between may do: nothing that the driver asked for lasts.
+    for (const connection of taken) connection.query("SET wait_timeout = 1");
+    const look = observer(server.url);
+    await eventually("the server to have ended all of them", async () => (await connected(look)) === 0, 100);
+    const startedAt = performance.now();
+    expect(await pooled.extend([{ ...wish, token, longestMs: 10_000 }], call)).toEqual([true]);
+    expect(await pooled.inspect(wish.key, call)).toMatchObject([{ owner: wish.owner }]);
+    expect(performance.now() - startedAt).toBeLessThan(call.timeoutMs);
+    await pooled.close();
+    await new Promise<void>((resolve) => void pool.end(() => resolve()));
+  });
+});
+
 describe("a connection that the server ends", () => {
-  it("is replaced without a failed call when it was idle", async () => {
-    await outside.query("SET GLOBAL wait_timeout = 1");
+  it("is replaced without a failed call when it was killed while idle", async () => {
     const wish = claim(newKey());
     const token = await grant(driver, wish);
     await eventually("the killed connections to close", async () => {
@@ -123,7 +165,6 @@ describe("a connection that the server ends", () => {
       return proxy.connections === 0;
     });
     expect(await driver.extend([{ ...wish, token, longestMs: 10_000 }], call)).toEqual([true]);
-    await outside.query("SET GLOBAL wait_timeout = 28800");
   });
 
   it("leaves the outcome unknown when it was killed in the middle of a statement", async () => {

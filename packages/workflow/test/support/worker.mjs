@@ -55,7 +55,7 @@ async function body({ executionId, templateId, token, lock }) {
   }
   const pieces = 1 + below(3);
   for (let piece = 0; piece < pieces; piece++) {
-    await sleep(below(30));
+    await sleep(below(20));
     seen();
   }
   // On purpose not asked of the lock: a holder that was stopped and thinks it still holds must be refused by the fence alone.
@@ -66,6 +66,8 @@ async function body({ executionId, templateId, token, lock }) {
 process.send("ready");
 await new Promise((resolve) => process.once("message", resolve));
 for (let ids = open.all(); ids.length > 0; ids = open.all()) {
+  // Replicas that ask without a pause would leave no processor for those that work.
+  await sleep(below(10));
   const executionId = ids[below(ids.length)];
   const templateId = `template${Number(executionId) % limits.length}`;
   const templateLimit = limits[Number(executionId) % limits.length];
