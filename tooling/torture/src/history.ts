@@ -84,6 +84,7 @@ export function merge(folder: string, file: string): Event[] {
 }
 
 export function readEvents(file: string): Event[] {
-  const lines = readFileSync(file, "utf8").split("\n");
-  return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as Event);
+  // What follows the last line's end is empty, or a line in the midst of which its process was killed: what it had not yet noted, it had not done.
+  const lines = readFileSync(file, "utf8").split("\n").slice(0, -1);
+  return lines.map((line) => JSON.parse(line) as Event);
 }
