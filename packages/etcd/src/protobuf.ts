@@ -119,19 +119,19 @@ export class Reader {
   /** The number of the next field; 0 when there is none. */
   next(): number {
     if (this.#at >= this.#end) return 0;
-    const tag = this.number();
+    const tag = this.#safeVarint();
     this.#kind = tag % 8;
     return (tag - this.#kind) / 8;
   }
 
   /** @throws RangeError for one above 2^53. */
   number(): number {
-    const value = this.#varint();
-    if (value > Number.MAX_SAFE_INTEGER) throw new RangeError("the answer of etcd has a number where none so large is expected");
-    return value;
+    this.#expect(kinds.varint);
+    return this.#safeVarint();
   }
 
   int64(): string {
+    this.#expect(kinds.varint);
     const from = this.#at;
     const value = this.#varint();
     if (value <= Number.MAX_SAFE_INTEGER) return String(value);
@@ -159,21 +159,38 @@ export class Reader {
   skip(): void {
     if (this.#kind === kinds.varint) this.int64();
     else if (this.#kind === kinds.bytes) this.#at = this.#endOfBytes();
-    else if (this.#kind === kinds.fixed64) this.#at += 8;
-    else if (this.#kind === kinds.fixed32) this.#at += 4;
+    else if (this.#kind === kinds.fixed64) this.#at = this.#within(8);
+    else if (this.#kind === kinds.fixed32) this.#at = this.#within(4);
     else throw new RangeError(`the answer of etcd has a field of the unknown kind ${this.#kind}`);
   }
 
+  #expect(kind: number): void {
+    if (this.#kind !== kind) throw new RangeError(`the answer of etcd has a field of the kind ${this.#kind} instead of ${kind}`);
+  }
+
   #endOfBytes(): number {
-    const length = this.number();
+    this.#expect(kinds.bytes);
+    return this.#within(this.#safeVarint());
+  }
+
+  /** Where so many further bytes end. */
+  #within(length: number): number {
     if (this.#at + length > this.#end) throw new RangeError("the answer of etcd ends too early");
     return this.#at + length;
+  }
+
+  #safeVarint(): number {
+    const value = this.#varint();
+    if (value > Number.MAX_SAFE_INTEGER) throw new RangeError("the answer of etcd has a number where none so large is expected");
+    return value;
   }
 
   /** Not exact above 2^53. */
   #varint(): number {
     let value = 0;
     for (let unit = 1; ; unit *= septet) {
+      // Ten bytes hold 64 bits. Without an end, a long run of them would make a value that compares with nothing.
+      if (unit > 2 ** 63) throw new RangeError("the answer of etcd has a number that is too long");
       if (this.#at >= this.#end) throw new RangeError("the answer of etcd ends too early");
       const byte = this.#bytes[this.#at] as number;
       this.#at += 1;

@@ -122,5 +122,10 @@ describe("the codec of transactions", () => {
     for (const length of [1, 2, 3, 4, sent.length - 1]) expect(() => decodeTxnResponse(sent.subarray(0, length))).toThrow(RangeError);
     expect(() => decodeTxnResponse(Buffer.from("a306", "hex"))).toThrow("unknown kind 3");
     expect(() => decodeTxnResponse(Buffer.from("10ffffffffffffffff7f", "hex"))).toThrow("none so large");
+    // Not for ever, and not as a number that compares with nothing.
+    expect(() => decodeTxnResponse(Buffer.from(`1a${"80".repeat(200)}01`, "hex"))).toThrow("too long");
+    expect(() => decodeTxnResponse(Buffer.from("1805", "hex"))).toThrow("kind 0 instead of 2");
+    expect(() => decodeTxnResponse(Buffer.from("120101", "hex"))).toThrow("kind 2 instead of 0");
+    expect(() => decodeTxnResponse(Buffer.from("a90601", "hex"))).toThrow("too early");
   });
 });

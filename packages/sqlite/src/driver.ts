@@ -81,14 +81,14 @@ export function makeDriver(
 
   /** Each claim's decision in one write transaction; where writers crowd, hopeless claims do not queue up among them. */
   function decide(claims: readonly AcquireClaim[]): Outcome<AcquireResult>[] {
-    const refused = writes.crowded ? store.read((sql) => refuseAll(begin(sql), claims)) : undefined;
-    const decisions =
-      refused ??
-      store.transact("durable", (sql) => {
-        const tx = begin(sql);
-        const mint = mintFor(sql, claims.length);
-        return claims.map((claim) => itsOwn(() => acquireOne(tx, claim, mint)));
-      });
+    const refused = writes.crowded ? itsOwn(() => store.read((sql) => refuseAll(begin(sql), claims))) : undefined;
+    const write = (sql: Statements) => {
+      const tx = begin(sql);
+      const mint = mintFor(sql, claims.length);
+      return claims.map((claim) => itsOwn(() => acquireOne(tx, claim, mint)));
+    };
+    // A row that is none of ours may be the affair of one of these claims only.
+    const decisions = refused === undefined || isDriverError(refused) ? store.transact("durable", write) : refused;
     return decisions.map((decision, index) => {
       if (isDriverError(decision)) return decision;
       const { result, refusedBy } = decision;

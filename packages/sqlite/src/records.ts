@@ -3,7 +3,7 @@ import type { Clock, Holder, LockRecord } from "@dlock/core";
 import { FileGone } from "./faults.js";
 import type { Leases } from "./leases.js";
 import { AttemptQueue } from "./queue.js";
-import type { LeaseRow, Statements } from "./schema.js";
+import type { LeaseRow, Place, Statements } from "./schema.js";
 import type { Store } from "./store.js";
 
 /** About a millisecond of work. */
@@ -68,15 +68,12 @@ export class LeaseRecords {
 
   /** Every lease from `prefix` on, in byte order. A page is read as it stands; leases that come or go between two pages may be missed. */
   async *#pages(prefix: string, deadline: number): AsyncGenerator<LeaseRow[]> {
-    let key = prefix;
-    let owner = "";
-    for (;;) {
-      const run = () => this.#store.read((sql) => sql.page(key, owner, pageSize));
-      const rows = await this.#reads.run({ run, timeoutMs: deadline - this.#clock.now(), yields: true });
+    for (let from: Place | undefined = { key: prefix, owner: "" }; from !== undefined; ) {
+      const place: Place = from;
+      const run = () => this.#store.read((sql) => sql.page(place, pageSize));
+      const { rows, next } = await this.#reads.run({ run, timeoutMs: deadline - this.#clock.now(), yields: true });
       yield rows;
-      const last = rows.at(-1);
-      if (last === undefined || rows.length < pageSize) return;
-      ({ key, owner } = last);
+      from = next;
     }
   }
 

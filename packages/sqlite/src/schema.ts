@@ -28,6 +28,12 @@ CREATE TABLE IF NOT EXISTS dlock_leases (
 
 const columns = "key, owner, token, mode, granted_at_us, expires_at_us, ttl_us, clock, metadata";
 
+/** Where a row stands. */
+export interface Place {
+  readonly key: string;
+  readonly owner: string;
+}
+
 export interface LeaseRow {
   readonly key: string;
   readonly owner: string;
@@ -55,7 +61,8 @@ export interface Statements {
   /** Deletes one lease (only with that token, if given) and returns what it was. */
   remove(key: string, owner: string, token?: bigint): LeaseRow | undefined;
   /** The leases after (key, owner) in byte order. */
-  page(key: string, owner: string, limit: number): LeaseRow[];
+  /** The next rows in byte order without those that are none of ours, and where to go on unless they were the last. */
+  page(from: Place, limit: number): { rows: LeaseRow[]; next: Place | undefined };
   /** Changes whenever another connection has committed. */
   dataVersion(): number;
 }
@@ -172,7 +179,10 @@ function prepareStatements(db: SqliteDatabase): Statements {
       // One that was none of ours is gone like any other, and was no lease.
       return isOurs(row) ? row : undefined;
     },
-    page: (key, owner, limit) => page.all(key, owner, limit).map((row) => checked(db, row)),
+    page: (from, limit) => {
+      const rows = page.all(from.key, from.owner, limit);
+      return { rows: rows.filter(isOurs), next: rows.length < limit ? undefined : (rows.at(-1) as Place) };
+    },
     dataVersion: () => Number(dataVersion.get()),
   };
 }

@@ -130,6 +130,30 @@ describe("a row that somebody has changed", () => {
     );
   });
 
+  test("hides no others from list, and keeps no ended ones from the sweep", async () => {
+    await driver.acquire([claim("a damaged one"), claim("a held one"), { ...claim("an ended one"), ttlMs: 1 }], call);
+    db.prepare("UPDATE dlock_leases SET token = 'rubbish' WHERE key = 'a damaged one'").run();
+    await expect.poll(async () => driver.sweep(call)).toBe(1);
+    const listed: string[] = [];
+    for await (const { key } of driver.list({ prefix: "a" })) listed.push(key);
+    expect(listed).toEqual(["a held one"]);
+  });
+
+  test("is no matter to the others of a batch when writers crowd, either", async () => {
+    await driver.acquire([claim("held", "another"), claim("damaged", "another")], call);
+    db.prepare("UPDATE dlock_leases SET token = 'rubbish' WHERE key = 'damaged'").run();
+    db.exec("BEGIN IMMEDIATE");
+    // It has been tried once and waits for the other writer: that is what a crowd is.
+    const waiting = driver.acquire([claim("elsewhere")], call);
+    await Promise.resolve();
+    const batch = driver.acquire([claim("held"), claim("damaged")], call);
+    db.exec("COMMIT");
+    await waiting;
+    const [held, damaged] = await batch;
+    expect(held).toMatchObject({ acquired: false });
+    expect(isDriverError(damaged)).toBe(true);
+  });
+
   test("and a counter of tokens that is none grants nothing", async () => {
     for (const value of ["x", 0.5, -5n, Buffer.from("5")]) {
       db.exec("DELETE FROM dlock_leases");
