@@ -273,13 +273,15 @@ describe("the judgement", () => {
       .note({ at: 100, type: "fault", fault: "kill", target: "p" })
       .note({ at: 200, type: "fault", fault: "cut off", target: "q" })
       .note({ at: 300, type: "fault", fault: "heal", target: "q" })
+      .note({ at: 600, type: "fault", fault: "cut", target: "q" })
       .lock("r", 905, 2, 908)
       .lock("q", 910, 3, 1_900)
       .judge();
-    expect(judgement).toMatchObject({ acquisitions: 3, faults: 2 });
+    expect(judgement).toMatchObject({ acquisitions: 3, faults: 3 });
+    // Cut before it was granted anything: only what came after the cut counts.
     expect(judgement.recovery).toEqual([
       { kind: "kill", count: 1, p50Ms: 805, p99Ms: 805 },
-      { kind: "partition", count: 1, p50Ms: 610, p99Ms: 610 },
+      { kind: "partition", count: 1, p50Ms: 310, p99Ms: 310 },
     ]);
   });
 });

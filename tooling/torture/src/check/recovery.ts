@@ -22,15 +22,16 @@ const kinds: Partial<Record<FaultName, string>> = {
 
 /**
  * For a process that was killed or stopped, from then to the next grant to another of each key that it held exclusively; for a network that was
- * cut or came back, from then to the next grant to its process; for a server that came back, or whose clock was stepped, from then to the next
- * grant of anything. Locks of a longer TTL than `longestTtlMs` do not count.
+ * cut or came back, from then to the next grant to its process, unless that is struck again before; for a server that came back, or whose clock
+ * was stepped, from then to the next grant of anything, with the same exception. Locks of a longer TTL than `longestTtlMs` do not count.
  */
 export function recoveriesOf(events: readonly Event[], { holds }: Holds, longestTtlMs: number): Recovery[] {
   const all = [...holds.values()].flat().filter(wasBelieved);
   all.sort((a, b) => a.from - b.from);
   const times = new Map<string, number[]>();
-  for (const { type, fault, target, at } of events) {
-    const kind = type === "fault" && fault !== undefined ? kinds[fault] : undefined;
+  const faults = events.filter(({ type }) => type === "fault");
+  for (const [index, { fault, target, at }] of faults.entries()) {
+    const kind = fault === undefined ? undefined : kinds[fault];
     if (kind === undefined) continue;
     const ofKind = times.get(kind) ?? [];
     times.set(kind, ofKind);
@@ -39,7 +40,12 @@ export function recoveriesOf(events: readonly Event[], { holds }: Holds, longest
         (hold) => hold.process === target && hold.mode === "exclusive" && hold.ttlMs <= longestTtlMs && hold.from <= at && hold.until >= at,
       );
       for (const { key } of concerned) ofKind.push(...untilNext(holds.get(key) ?? [], at, ({ process }) => process !== target));
-    } else ofKind.push(...untilNext(all, at, ({ process }) => target === undefined || process === target));
+    } else {
+      const again =
+        faults.slice(index + 1).find((other) => other.target === target && other.fault !== "clock")?.at ?? Number.POSITIVE_INFINITY;
+      const next = untilNext(all, at, ({ process }) => target === undefined || process === target);
+      ofKind.push(...next.filter((ms) => at + ms < again));
+    }
   }
   return [...times]
     .filter(([, { length }]) => length > 0)
