@@ -9,7 +9,7 @@ import type { LockBackendError } from "./errors.js";
 import type { Lease } from "./lease.js";
 import type { AcquireSpec } from "./options.js";
 import type { Entry } from "./schedule.js";
-import { pauseIsDue, pauseMs, turnIsOver } from "./turns.js";
+import { breakIsDue, pauseMs, rivalsAreNear, turnIsOver } from "./turns.js";
 import { Watch } from "./watch.js";
 
 /** All gates of a provider. A gate exists while somebody waits for its key or holds it. */
@@ -208,7 +208,7 @@ export class Gate implements Entry {
       if (before !== undefined) before.nextInGate = lease.nextInGate;
     }
     lease.nextInGate = undefined;
-    if (this.#turnIsOver) this.#pause();
+    this.#pause();
     this.#advance();
   }
 
@@ -238,10 +238,8 @@ export class Gate implements Entry {
     this.#advancing = false;
     if (this.#first !== undefined || this.#contending.length > 0) return;
     this.#stopWatch();
-    if (this.#leases === undefined) {
-      this.#engine.schedule.delete(this);
-      if (this.#gates.get(this.#id) === this) this.#gates.delete(this.#id);
-    }
+    // While it pauses it stays: run() comes back here.
+    if (this.#leases === undefined && this.slot < 0 && this.#gates.get(this.#id) === this) this.#gates.delete(this.#id);
   }
 
   #contend(acquisition: Acquisition, now: number): void {
@@ -318,14 +316,19 @@ export class Gate implements Entry {
     return queued;
   }
 
-  /** So that waiters of other processes, just notified, come first. */
+  /**
+   * Waiters of other processes, just notified, come first: when the turn is over, and after any release when they were met lately, since whoever
+   * asks again at once would win against them nearly always.
+   */
   #pause(): void {
+    const turnIsOver = this.#turnIsOver && this.#first !== undefined;
     this.#turnIsOver = false;
+    if (this.#ofOneOwner || (!turnIsOver && this.#rivalAt === Number.NEGATIVE_INFINITY)) return;
     const { clock, schedule, driver } = this.#engine;
-    const now = clock.now();
     // A queue on the server sees to fairness by itself.
-    if (this.#first === undefined || (driver.capabilities.queue && this.#first.spec.queue)) return;
-    if (!pauseIsDue(now, this.#rivalAt, this.#pausedAt)) return;
+    if (driver.capabilities.queue && this.#first?.spec.queue !== false) return;
+    const now = clock.now();
+    if (!rivalsAreNear(now, this.#rivalAt) && !(turnIsOver && breakIsDue(now, this.#pausedAt))) return;
     this.#pausedAt = now;
     schedule.set(this, now + pauseMs(this.#engine));
   }

@@ -6,7 +6,7 @@ import { mostHandOffs } from "./token.js";
 /** So often a lease is handed on in one turn, or more often while the turn has been shorter than so many pauses. */
 const usualHandOffs = 16;
 const turnFactor = 4;
-/** For so long after another holder was in the way, every turn ends with a pause. */
+/** For so long after another holder was in the way, every release is followed by a pause. */
 const rivalMs = 1_000;
 /** A process that paused for others and met none need not pause again for so long. */
 const quietMs = 20;
@@ -26,9 +26,14 @@ function mostIn(engine: Engine, turnMs: number): number {
   return turnMs < pauseMs(engine) * turnFactor ? mostHandOffs : usualHandOffs;
 }
 
-/** Pausing costs those who have the key to themselves: it is rare while no other holder was met lately. */
-export function pauseIsDue(now: number, rivalAt: number, pausedAt: number): boolean {
-  return now - rivalAt <= rivalMs || now - pausedAt >= quietMs;
+/** Whether another holder was in the way lately. */
+export function rivalsAreNear(now: number, rivalAt: number): boolean {
+  return now - rivalAt <= rivalMs;
+}
+
+/** Whether a process that meets no others should look out for some: rarely, since it costs those who have the key to themselves. */
+export function breakIsDue(now: number, pausedAt: number): boolean {
+  return now - pausedAt >= quietMs;
 }
 
 /** About one wake-up latency. */

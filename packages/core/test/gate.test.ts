@@ -301,6 +301,27 @@ describe("hand-off", () => {
     expect(turns).toHaveLength(400);
   });
 
+  test("a process that met another lets it come first, although nobody else of its own waits", async () => {
+    const { clock, driver, locks, another } = scenario({ waitMs: 600_000 }, { watch: true });
+    const other = another();
+    // The other one is further away: it hears of a release only when the releaser could long have asked again.
+    driver.always("acquire", slow(1, 1)).always("release", slow(1, 1));
+    other.driver.always("acquire", slow(4, 4)).always("release", slow(4, 4));
+    const turns: string[] = [];
+    const work = async (name: string, provider: typeof locks) => {
+      for (let round = 0; round < 40; round++) {
+        const lock = await provider.lock("a");
+        turns.push(name);
+        await clock.sleep(5);
+        await lock.unlock();
+      }
+    };
+    await clock.until(Promise.all([work("A", locks), work("B", other.locks)]));
+    const lastOfFirst = Math.min(turns.lastIndexOf("A"), turns.lastIndexOf("B"));
+    const changes = turns.slice(0, lastOfFirst + 1).filter((name, i) => i > 0 && name !== turns[i - 1]).length;
+    expect(changes).toBeGreaterThan(lastOfFirst / 2);
+  });
+
   test("of a lease at risk tells the next holder too", async () => {
     const { clock, driver, locks } = scenario({ ttlMs: 9_000, handOff: { maxMs: 9_000 } });
     const atRisk = record(locks, "at-risk");
