@@ -267,6 +267,16 @@ describe("a step of the server's clock", () => {
 });
 
 describe("the judgement", () => {
+  test("does not count the time in which nobody wants what a dead process held", () => {
+    const judgement = new Story()
+      .lock("p", 10, 1, 900)
+      .note({ at: 100, type: "fault", fault: "kill", target: "p" })
+      .lock("q", 5_000, 2, 5_900, { from: 4_990 })
+      .lock("r", 6_000, 3, 6_900, { from: 800 })
+      .judge();
+    expect(judgement.recovery).toEqual([]);
+  });
+
   test("measures from a death to the next grant of what the dead held, and from the return of a network to the next grant to its process", () => {
     const judgement = new Story()
       .lock("p", 10, 1, 900)
@@ -274,7 +284,7 @@ describe("the judgement", () => {
       .note({ at: 200, type: "fault", fault: "cut off", target: "q" })
       .note({ at: 300, type: "fault", fault: "heal", target: "q" })
       .note({ at: 600, type: "fault", fault: "cut", target: "q" })
-      .lock("r", 905, 2, 908)
+      .lock("r", 905, 2, 908, { from: 500 })
       .lock("q", 910, 3, 1_900)
       .judge();
     expect(judgement).toMatchObject({ acquisitions: 3, faults: 3 });

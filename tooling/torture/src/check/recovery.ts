@@ -21,9 +21,10 @@ const kinds: Partial<Record<FaultName, string>> = {
 };
 
 /**
- * For a process that was killed or stopped, from then to the next grant to another of each key that it held exclusively; for a network that was
- * cut or came back, from then to the next grant to its process, unless that is struck again before; for a server that came back, or whose clock
- * was stepped, from then to the next grant of anything, with the same exception. Locks of a longer TTL than `longestTtlMs` do not count.
+ * For a process that was killed or stopped, from then to the next grant to another of each key that it held exclusively, where that other asked
+ * before the lease ended: what nobody wants is granted to nobody. For a network that was cut or came back, from then to the next grant to its
+ * process, unless that is struck again before; for a server that came back, or whose clock was stepped, from then to the next grant of anything,
+ * with the same exception. Locks of a longer TTL than `longestTtlMs` do not count.
  */
 export function recoveriesOf(events: readonly Event[], { holds }: Holds, longestTtlMs: number): Recovery[] {
   const all = [...holds.values()].flat().filter(wasBelieved);
@@ -39,12 +40,15 @@ export function recoveriesOf(events: readonly Event[], { holds }: Holds, longest
       const concerned = all.filter(
         (hold) => hold.process === target && hold.mode === "exclusive" && hold.ttlMs <= longestTtlMs && hold.from <= at && hold.until >= at,
       );
-      for (const { key } of concerned) ofKind.push(...untilNext(holds.get(key) ?? [], at, ({ process }) => process !== target));
+      for (const { key, leaseUntil } of concerned) {
+        const next = nextOf(holds.get(key) ?? [], at, ({ process }) => process !== target);
+        if (next !== undefined && next.askedAt <= leaseUntil) ofKind.push(next.from - at);
+      }
     } else {
       const again =
         faults.slice(index + 1).find((other) => other.target === target && other.fault !== "clock")?.at ?? Number.POSITIVE_INFINITY;
-      const next = untilNext(all, at, ({ process }) => target === undefined || process === target);
-      ofKind.push(...next.filter((ms) => at + ms < again));
+      const next = nextOf(all, at, ({ process }) => target === undefined || process === target);
+      if (next !== undefined && next.from < again) ofKind.push(next.from - at);
     }
   }
   return [...times]
@@ -52,9 +56,8 @@ export function recoveriesOf(events: readonly Event[], { holds }: Holds, longest
     .map(([kind, ms]) => ({ kind, count: ms.length, p50Ms: quantile(ms, 0.5), p99Ms: quantile(ms, 0.99) }));
 }
 
-function untilNext(holds: readonly Hold[], at: number, concerns: (hold: Hold) => boolean): number[] {
-  const next = holds.find((hold) => hold.from > at && concerns(hold) && wasBelieved(hold));
-  return next === undefined ? [] : [next.from - at];
+function nextOf(holds: readonly Hold[], at: number, concerns: (hold: Hold) => boolean): Hold | undefined {
+  return holds.find((hold) => hold.from > at && concerns(hold) && wasBelieved(hold));
 }
 
 /** @param share from 0 to 1. */
