@@ -324,6 +324,8 @@ export class Gate implements Entry {
     const turnIsOver = this.#turnIsOver && this.#first !== undefined;
     this.#turnIsOver = false;
     if (this.#ofOneOwner || (!turnIsOver && this.#rivalAt === Number.NEGATIVE_INFINITY)) return;
+    // One that has begun is not lengthened; and while others of this process share the key nobody comes first by it.
+    if (this.slot >= 0 || this.#leases !== undefined) return;
     const { clock, schedule, driver } = this.#engine;
     // A queue on the server sees to fairness by itself.
     if (driver.capabilities.queue && this.#first?.spec.queue !== false) return;

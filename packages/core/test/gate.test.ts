@@ -322,6 +322,35 @@ describe("hand-off", () => {
     expect(changes).toBeGreaterThan(lastOfFirst / 2);
   });
 
+  test("the pause after a release is not lengthened by those of other readers", async () => {
+    const { clock, driver, locks, another } = scenario({ waitMs: 600_000 }, { watch: true });
+    driver.always("acquire", slow(1, 1)).always("release", slow(1, 1));
+    const other = another();
+    const scene = async (): Promise<number> => {
+      const writer = await other.locks.lock("a", { ttlMs: 600_000 });
+      const readers = Promise.all(Array.from({ length: 20 }, () => locks.lock("a", { mode: "shared" })));
+      await clock.sleep(50);
+      await writer.unlock();
+      const held = await readers;
+      // One after the other they let go, each sooner than a pause is over.
+      const leaving = (async () => {
+        for (const lock of held) {
+          await lock.unlock();
+          await clock.sleep(1);
+        }
+      })();
+      await clock.sleep(5);
+      const asked = clock.now();
+      // Of another TTL, so that no lease is handed on to it.
+      const late = await locks.lock("a", { mode: "shared", ttlMs: 50_000 });
+      const waitedMs = clock.now() - asked;
+      await leaving;
+      await late.unlock();
+      return waitedMs;
+    };
+    expect(await clock.until(scene())).toBeLessThan(10);
+  });
+
   test("of a lease at risk tells the next holder too", async () => {
     const { clock, driver, locks } = scenario({ ttlMs: 9_000, handOff: { maxMs: 9_000 } });
     const atRisk = record(locks, "at-risk");

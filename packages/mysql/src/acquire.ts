@@ -252,7 +252,8 @@ SELECT k.lock_key,
 FROM ${claims} c
 STRAIGHT_JOIN ${leases} k FORCE INDEX (PRIMARY) ON k.lock_key = CAST(c.lock_key AS BINARY)
 WHERE k.shared = 1 AND k.expires_at <= ${now}
-  AND ${slots("COUNT(*)", ` AND s.expires_at > ${now} AND s.owner <> c.owner`)} < c.most
+  AND (${slots("COUNT(*)", ` AND s.expires_at > ${now} AND s.owner = c.owner`)} > 0
+    OR ${slots("COUNT(*)", ` AND s.expires_at > ${now} AND s.owner <> c.owner`)} < c.most)
 FOR UPDATE
 ON DUPLICATE KEY UPDATE
   created_at = IF(${holders}.expires_at <= ${now}, GREATEST(VALUES(created_at), ${plus(`${holders}.updated_at`, 1)}), ${holders}.created_at),

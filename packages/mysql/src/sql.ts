@@ -70,7 +70,7 @@ export const numberType = "BIGINT UNSIGNED";
  * rest of the statement to execute.
  */
 export function statement(columns: Columns, build: (names: Tables, claims: string) => string) {
-  const list = Object.entries(columns).map(([name, type], index) => `${name} ${type} PATH '$[${index}]'`);
+  const list = Object.entries(columns).map(([name, type], index) => `${name} ${type} PATH '$.c${index}'`);
   const table = (json: string) => `JSON_TABLE(CONVERT(${json} USING utf8mb4), '$[*]' COLUMNS (number FOR ORDINALITY, ${list.join(", ")}))`;
   const prepared = onceForEach((names) => build(names, table("?")));
   return (names: Tables, rows: readonly (readonly Value[])[]): Statement => {
@@ -122,9 +122,17 @@ function literal(value: Buffer | string | null): string {
   return typeof value === "string" ? value : bytes(value);
 }
 
-/** In ASCII, which is the same in the character set of any connection. */
+/**
+ * In ASCII, which is the same in the character set of any connection. What is null is left out: the first MySQL 8.0 take a JSON null for the
+ * text or the number that it can be read as.
+ */
 function toJson(rows: readonly (readonly Value[])[]): string {
-  const lines = rows.map((row) => `[${row.map((value) => (typeof value === "string" ? JSON.stringify(value) : String(value))).join(",")}]`);
+  const lines = rows.map((row) => {
+    const cells = row.map((value, index) =>
+      value === null ? "" : `"c${index}":${typeof value === "string" ? JSON.stringify(value) : value}`,
+    );
+    return `{${cells.filter(Boolean).join(",")}}`;
+  });
   return `[${lines.join(",")}]`.replace(/[\x7f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 

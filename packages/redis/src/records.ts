@@ -106,10 +106,12 @@ function wholeNumber(value: unknown): number {
   return number as number;
 }
 
+/** Sixteen digits, as the scripts write it: the number with which another script or command says yes is none. */
 function tokenOf(value: unknown): bigint {
-  const token = wholeNumber(value);
-  if (token < 1) throw new TypeError("not a token");
-  return BigInt(token);
+  if (typeof value !== "string" || !/^\d{16}$/.test(value)) throw new TypeError("not a token");
+  const token = BigInt(wholeNumber(value));
+  if (token < 1n) throw new TypeError("not a token");
+  return token;
 }
 
 function kindOf(value: unknown): "x" | "s" {

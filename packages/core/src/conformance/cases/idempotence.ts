@@ -89,6 +89,20 @@ export const idempotence: readonly ConformanceCase[] = [
     },
   },
   {
+    name: "asking again for a slot renews it, although the others alone fill a lower limit",
+    rule: "R4",
+    async run(t) {
+      const key = t.key();
+      const { owner, token } = await t.first.grant({ key, mode: "shared", limit: 2, ttlMs: longMs });
+      await t.second.grant({ key, mode: "shared", limit: 2, ttlMs: longMs });
+      const again = await t.first.grant({ key, mode: "shared", limit: 1, owner, ttlMs: 3 * longMs });
+      assert.equal(again.token, token);
+      const own = (await t.second.inspect(key)).find((holder) => holder.owner === owner);
+      assert.ok(own !== undefined, "the lease is gone");
+      outlasts(own, 2 * longMs);
+    },
+  },
+  {
     name: "an owner who asks after releasing gets a new lease",
     rule: "R4",
     async run(t) {

@@ -26,6 +26,16 @@ export const idempotence: readonly Broken[] = [
     }),
   },
   {
+    name: "does not renew when an owner asks again while the others alone fill the limit",
+    rule,
+    breaks: acquiring(async (claim, honest) => {
+      const all = await holders(honest, claim.key);
+      const held = all.find(({ owner }) => owner === claim.owner);
+      const full = claim.limit !== undefined && all.length - 1 >= claim.limit;
+      return held?.mode === "shared" && full ? { acquired: true, token: held.token, ttlMs: claim.ttlMs } : ask(honest, claim);
+    }),
+  },
+  {
     name: "shortens when an owner asks again for less",
     rule,
     breaks: acquiring(async (claim, honest) => {
