@@ -237,13 +237,19 @@ describe("a step of the server's clock", () => {
     expect(judgement.toldLateByClock).toEqual([]);
   });
 
-  test("excuses nothing that began after it", () => {
-    const judgement = new Story()
-      .note({ at: 5, type: "fault", fault: "server clock", stepMs: 3_600_000 })
-      .lock("p", 10, 1, 900)
-      .lock("q", 120, 2, 1_100)
-      .judge();
-    expect(found(judgement)).toEqual(["toldLate"]);
+  test("forward excuses what was handed on inside a process afterwards, until the lease would have been renewed or over", () => {
+    const handedOn = (at: number) =>
+      new Story()
+        .lock("p", 10, 1, 900)
+        .unlock("p", at - 2, 1)
+        .note({ at: 100, type: "fault", fault: "server clock", stepMs: 3_600_000 })
+        .lock("q", 120, 3, 125)
+        .lock("p", at, 2, at + 100)
+        .lock("q", at + 10, 4, at + 900)
+        .judge();
+    expect(found(handedOn(130))).toEqual([]);
+    expect(handedOn(130).toldLateByClock).toHaveLength(2);
+    expect(found(handedOn(1_200))).toEqual(["toldLate", "tokens"]);
   });
 
   test("forward excuses that a grant was heard of after the next one, and no token that went back", () => {
@@ -255,7 +261,7 @@ describe("a step of the server's clock", () => {
     const wentBack = new Story()
       .lock("q", 20, 2, 30)
       .note({ at: 50, type: "fault", fault: "server clock", stepMs: 3_600_000 })
-      .lock("p", 80, 1, 900, { from: 60 });
+      .lock("p", 1_100, 1, 1_900, { from: 1_090 });
     expect(found(wentBack.judge())).toEqual(["tokens"]);
   });
 

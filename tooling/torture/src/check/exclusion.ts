@@ -1,5 +1,5 @@
 /** Told late: someone still believed to hold a lock when another was granted it. */
-import { clockErrorMs, type Hold, wasBelieved } from "./holds.js";
+import { clockErrorMs, type Hold, wasBelieved, wasStepped } from "./holds.js";
 
 export interface ToldLate {
   readonly faults: readonly string[];
@@ -15,8 +15,7 @@ export function checkExclusion(holds: readonly Hold[], forward: readonly number[
   const faults: string[] = [];
   const byClock: string[] = [];
   const add = (victims: readonly Hold[], at: number, fault: string) => {
-    const stepped = victims.some(({ askedAt }) => forward.some((step) => step >= askedAt && step <= at));
-    (stepped ? byClock : faults).push(fault);
+    (victims.some((hold) => wasStepped(hold, at, forward)) ? byClock : faults).push(fault);
   };
   let believed: Hold[] = [];
   for (const hold of holds.filter(wasBelieved)) {

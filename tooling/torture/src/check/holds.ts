@@ -83,3 +83,11 @@ export function holdsOf(events: readonly Event[]): Holds {
 export function wasBelieved(hold: Hold): boolean {
   return hold.until > hold.from;
 }
+
+/**
+ * Whether the server's clock went forward while it kept the lease of a hold, as far as `at`. The lease may be older than the hold, by up to its
+ * TTL without a renewal that would tell of the end: inside a process it is handed on.
+ */
+export function wasStepped({ askedAt, ttlMs }: Hold, at: number, forward: readonly number[]): boolean {
+  return forward.some((step) => step >= askedAt - ttlMs && step <= at);
+}

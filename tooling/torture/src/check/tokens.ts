@@ -1,5 +1,5 @@
 /** Tokens: each greater than those of all earlier holders that it excludes, and no two the same. */
-import { type Hold, wasBelieved } from "./holds.js";
+import { type Hold, wasBelieved, wasStepped } from "./holds.js";
 
 /**
  * @param holds of one key, in the order of their beginning.
@@ -17,8 +17,7 @@ export function checkTokens(holds: readonly Hold[], forward: readonly number[]):
     seen.set(hold.token, hold);
     // Shared holders come in any order among themselves.
     const before = hold.mode === "exclusive" ? newest : newestExclusive;
-    const overtaken = forward.some((step) => step >= hold.askedAt && step <= hold.from);
-    if (before !== undefined && hold.token < before.token && !overtaken)
+    if (before !== undefined && hold.token < before.token && !wasStepped(hold, hold.from, forward))
       faults.push(`${hold.process} was granted ${hold.key} with token ${hold.token} after ${before.process} had ${before.token}`);
     if (newest === undefined || hold.token > newest.token) newest = hold;
     if (hold.mode === "exclusive" && (newestExclusive === undefined || hold.token > newestExclusive.token)) newestExclusive = hold;
