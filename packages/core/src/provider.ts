@@ -145,6 +145,8 @@ class Provider implements LockProvider {
   readonly #sweeper: Sweeper | undefined;
   readonly #detector: DeadlockDetector | undefined;
   readonly #flights = new Flights();
+  readonly #asksForLock = (key: string, options: LockOptions | undefined) => this.#lock(key, options);
+  readonly #asksOnce = (key: string, options: TryLockOptions | undefined) => this.#try(key, options);
   #closing: Promise<void> | undefined;
 
   constructor(driver: LockDriver, options: ProviderOptions) {
@@ -188,12 +190,12 @@ class Provider implements LockProvider {
     return lock instanceof Refused ? undefined : lock;
   }
 
-  withLock<T>(key: string, ...rest: [Body<T>] | [LockOptions, Body<T>]): Promise<T> {
-    return this.#hold(key, rest, (options) => this.#lock(key, options)) as Promise<T>;
+  withLock<T>(key: string, options: LockOptions | Body<T>, body?: Body<T>): Promise<T> {
+    return this.#hold(key, options, body, this.#asksForLock) as Promise<T>;
   }
 
-  async tryWithLock<T>(key: string, ...rest: [Body<T>] | [TryLockOptions, Body<T>]): Promise<TryResult<T>> {
-    const value = await this.#hold(key, rest, (options) => this.#try(key, options));
+  async tryWithLock<T>(key: string, options: TryLockOptions | Body<T>, body?: Body<T>): Promise<TryResult<T>> {
+    const value = await this.#hold(key, options, body, this.#asksOnce);
     return value instanceof Refused ? { acquired: false, holder: value.holder } : { acquired: true, value };
   }
 
@@ -380,16 +382,18 @@ class Provider implements LockProvider {
    */
   async #hold<O extends LockOptions, T>(
     key: string,
-    rest: [Body<T>] | [O, Body<T>],
-    ask: (options: O | undefined) => Promise<LockHandle | Refused>,
+    optionsOrBody: O | Body<T>,
+    bodyOrNone: Body<T> | undefined,
+    ask: (key: string, options: O | undefined) => Promise<LockHandle | Refused>,
   ): Promise<T | Refused> {
-    const options = rest.length === 1 ? undefined : rest[0];
-    const body = rest.length === 1 ? rest[0] : rest[1];
+    const alone = typeof optionsOrBody === "function";
+    const options = alone ? undefined : optionsOrBody;
+    const body = alone ? optionsOrBody : bodyOrNone;
     if (typeof body !== "function") throw new TypeError("body must be a function that takes the lock");
     const outer = options?.detached === true ? undefined : currentScope();
     // The stack leads to the caller only until the first `await`.
     const where = this.#detector === undefined ? undefined : DeadlockDetector.where();
-    const lock = await ask(options);
+    const lock = await ask(key, options);
     if (lock instanceof Refused) return lock;
     const scope: Scope = { provider: this, key, lock, outer, where };
     let value: T;
