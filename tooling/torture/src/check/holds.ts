@@ -86,7 +86,7 @@ export function wasBelieved(hold: Hold): boolean {
 
 /**
  * Whether the server's clock went forward while it kept the lease of a hold, as far as `at`. The lease may be older than the hold, by up to its
- * TTL without a renewal that would tell of the end: inside a process it is handed on.
+ * TTL without a renewal that would tell of the end: inside a process it is handed on. And a step comes a moment after it was noted.
  */
 export function wasStepped({ askedAt, ttlMs }: Hold, at: number, forward: readonly number[]): boolean {
   return forward.some((step) => step >= askedAt - ttlMs && step <= at);
