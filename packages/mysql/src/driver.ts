@@ -16,7 +16,7 @@ const capabilities: DriverCapabilities = {
   scope: "network",
   minTtlMs: 1,
   ttlStepMs: 1,
-  maxBatch: 500,
+  maxBatch: 640,
   wakeMs: 10,
   watch: true,
   queue: false,

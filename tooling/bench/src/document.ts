@@ -56,6 +56,8 @@ Commands, statements, messages and bytes (both ways) are the server's own counts
 
 ## What was aimed at
 
+Where an aim is missed, [what bounds the speed](decisions/0007-what-bounds-the-speed.md) says why.
+
 ${targets(rows)}
 
 ## All figures
