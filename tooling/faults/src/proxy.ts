@@ -17,8 +17,12 @@ export interface TcpProxy {
   delay(ms: number): void;
   /** Cuts the connection of the next matching request, which the server never sees. Resolves when that has happened. */
   cutBefore(match?: Matcher): Promise<void>;
-  /** Delivers the next matching request and cuts its connection when the server answers: the reply is lost. Resolves when that has happened. */
-  cutAfter(match?: Matcher): Promise<void>;
+  /**
+   * Delivers the next matching request and cuts its connection when the server answers: the reply is lost. Resolves when that has happened.
+   *
+   * @param isReply tells the answer from what a protocol says in between; what is none passes. Default: the first that comes.
+   */
+  cutAfter(match?: Matcher, isReply?: Matcher): Promise<void>;
   /**
    * Nothing passes, and nobody is told: as in a network, what is sent meanwhile waits (a client that closes its socket included), and is
    * delivered when the network heals.
@@ -38,6 +42,7 @@ export interface TcpProxy {
 interface PendingCut {
   readonly match: Matcher;
   readonly when: "before" | "after";
+  readonly isReply: Matcher;
   readonly done: () => void;
 }
 
@@ -99,7 +104,7 @@ export async function startProxy(target: { host: string; port: number }): Promis
       link.requests.pass(bytes, delayMs);
     });
     server.on("data", (bytes: Buffer) => {
-      if (cutAtReply !== undefined) {
+      if (cutAtReply?.isReply(bytes)) {
         drop(link);
         cutAtReply.done();
         return;
@@ -128,9 +133,10 @@ export async function startProxy(target: { host: string; port: number }): Promis
   if (address === null || typeof address === "string") throw new Error("the proxy has no port");
   const { port } = address;
 
-  const cutOnce = (when: "before" | "after", match: Matcher = () => true) =>
+  const anything: Matcher = () => true;
+  const cutOnce = (when: "before" | "after", match = anything, isReply = anything) =>
     new Promise<void>((done) => {
-      cuts.push({ match, when, done });
+      cuts.push({ match, when, isReply, done });
     });
   const cut = () => {
     for (const link of [...links]) drop(link);
@@ -152,7 +158,7 @@ export async function startProxy(target: { host: string; port: number }): Promis
       delayMs = ms;
     },
     cutBefore: (match) => cutOnce("before", match),
-    cutAfter: (match) => cutOnce("after", match),
+    cutAfter: (match, isReply) => cutOnce("after", match, isReply),
     blackHole(way = "both") {
       holed = way;
     },
