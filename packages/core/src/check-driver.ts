@@ -19,7 +19,7 @@ export function checkDriver(driver: unknown): asserts driver is LockDriver {
   const { capabilities } = given;
   if (typeof capabilities !== "object" || capabilities === null)
     throw new TypeError(`driver.capabilities must be an object, got ${describe(capabilities)}`);
-  for (const name of ["minTtlMs", "ttlStepMs", "maxBatch", "wakeMs"] as const) checkCapability(name, capabilities[name]);
+  for (const name of Object.keys(least) as (keyof typeof least)[]) checkCapability(name, capabilities[name]);
 }
 
 function checkCapability(name: keyof typeof least, value: DriverCapabilities[typeof name]): void {

@@ -60,7 +60,6 @@ export interface Statements {
   renew(row: LeaseRow): void;
   /** Deletes one lease (only with that token, if given) and returns what it was. */
   remove(key: string, owner: string, token?: bigint): LeaseRow | undefined;
-  /** The leases after (key, owner) in byte order. */
   /** The next rows in byte order without those that are none of ours, and where to go on unless they were the last. */
   page(from: Place, limit: number): { rows: LeaseRow[]; next: Place | undefined };
   /** Changes whenever another connection has committed. */
