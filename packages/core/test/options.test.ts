@@ -279,3 +279,41 @@ describe("other arguments", () => {
     expect(() => fixedInterval(1, { cap: 5 } as never)).toThrow("cap");
   });
 });
+
+describe("a driver", () => {
+  const whole = (): Record<string, unknown> => {
+    const driver = new ScriptedDriver(new VirtualClock());
+    const methods = ["acquire", "extend", "release", "inspect", "list", "sweep", "ping", "close"] as const;
+    return {
+      name: "script",
+      capabilities: driver.capabilities,
+      ...Object.fromEntries(methods.map((method) => [method, driver[method].bind(driver)])),
+    };
+  };
+  const made = (driver: Record<string, unknown>) => () => createLockProvider(driver as never, { sweepIntervalMs: 0 });
+
+  test("with all methods and capabilities is taken", async () => {
+    await made(whole())().close();
+  });
+
+  test.each(["acquire", "extend", "release", "inspect", "list", "sweep", "ping", "close"])("without %s is refused at once", (method) => {
+    expect(made({ ...whole(), [method]: undefined })).toThrow(TypeError);
+  });
+
+  test.each([
+    ["maxBatch", 0, RangeError],
+    ["maxBatch", Number.NaN, RangeError],
+    ["minTtlMs", "1", TypeError],
+    ["ttlStepMs", -1, RangeError],
+    ["wakeMs", null, TypeError],
+  ])("with capabilities.%s %j is refused by name", (name, value, type) => {
+    const driver = whole();
+    const wrong = made({ ...driver, capabilities: { ...(driver.capabilities as object), [name]: value } });
+    expect(wrong).toThrow(type);
+    expect(wrong).toThrow(`driver.capabilities.${name}`);
+  });
+
+  test("without capabilities is refused by name", () => {
+    expect(made({ ...whole(), capabilities: undefined })).toThrow("driver.capabilities");
+  });
+});
