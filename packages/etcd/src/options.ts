@@ -1,6 +1,6 @@
 /** What users give, and what becomes of it: a client of etcd3 that is ours or theirs, a prefix and a strategy. */
 
-import { checkSection } from "@dlock/core";
+import { checkSection, decodeUrlPart } from "@dlock/core";
 import type { Etcd3, IOptions } from "etcd3";
 import etcd3 from "etcd3";
 import type { Credentials, Host } from "./members.js";
@@ -88,15 +88,6 @@ function checkOptions(options: EtcdDriverOptions): void {
     throw new TypeError("etcdDriver.connection.hosts must be a URL such as http://localhost:2379, or an array of them");
 }
 
-/** @throws RangeError that shows nothing of it. */
-function decoded(what: string, text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    throw new RangeError(`the ${what} in the URL has a % that is not followed by two hex digits: write it as %25`);
-  }
-}
-
 /** @throws RangeError for any other. */
 export function strategyOf(strategy: string | undefined): Strategy {
   if (strategy === undefined || strategy === "txn") return "txn";
@@ -130,7 +121,8 @@ function fromUrl(url: URL): Pick<EtcdDriverOptions, "connection" | "prefix" | "s
   if (tls !== "true" && tls !== "false") throw new RangeError(`tls: expected true or false, got ${JSON.stringify(tls)}`);
   const scheme = tls === "true" ? "https" : "http";
   const hosts = [`${url.hostname}:${url.port || "2379"}`, ...url.searchParams.getAll("node")].map((host) => `${scheme}://${host}`);
-  const [username, password] = [decoded("user name", url.username), decoded("password", url.password)];
+  const username = decodeUrlPart("the user name in the URL", url.username);
+  const password = decodeUrlPart("the password in the URL", url.password);
   const prefix = url.searchParams.get("prefix");
   return {
     connection: username === "" ? { hosts } : { hosts, auth: { username, password } },

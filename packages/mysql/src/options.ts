@@ -1,5 +1,6 @@
 /** What a driver is made of: a pool, options of mysql2, or a URL. */
 import { inspect } from "node:util";
+import { decodeUrlPart } from "@dlock/core";
 import type { ConnectionOptions } from "mysql2";
 import type { MysqlPool, MysqlPromisePool } from "./client.js";
 
@@ -67,11 +68,11 @@ export function parseUrl(address: string | URL): Pick<MysqlDriverOptions, "table
       throw new RangeError(`unknown parameter "${name}" in a ${url.protocol} URL; known are ${parameters.join(", ")}`);
     }
   }
-  const database = decoded("path", url.pathname.slice(1));
+  const database = decodeUrlPart("the path of the URL", url.pathname.slice(1));
   if (database === "" || database.includes("/")) throw new RangeError(`the path of a ${url.protocol} URL is the name of a database`);
   const common: ConnectionOptions = { database };
-  if (url.username !== "") common.user = decoded("user name", url.username);
-  if (url.password !== "") common.password = decoded("password", url.password);
+  if (url.username !== "") common.user = decodeUrlPart("the user name in the URL", url.username);
+  if (url.password !== "") common.password = decodeUrlPart("the password in the URL", url.password);
   if (flag(url, "ssl") === true) common.ssl = {};
   const first = { host: unbracket(url.hostname) || "127.0.0.1", port: url.port === "" ? 3_306 : Number(url.port) };
   const table = url.searchParams.get("table");
@@ -89,15 +90,6 @@ function parse(address: string | URL): URL {
   } catch {
     // Without the text, and without a cause that quotes it: there may be a password in it.
     throw new TypeError("url must be a URL such as mysql://user:password@host:3306/database");
-  }
-}
-
-/** @throws RangeError that shows nothing of it. */
-function decoded(what: string, text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    throw new RangeError(`the ${what} of the URL has a % that is not followed by two hex digits: write it as %25`);
   }
 }
 

@@ -1,5 +1,5 @@
 /** What a driver is made of: a client, options of ioredis, or a URL. */
-import { type Clock, checkSection } from "@dlock/core";
+import { type Clock, checkSection, decodeUrlPart } from "@dlock/core";
 import { Cluster, type ClusterNode, type ClusterOptions, Redis, type RedisOptions } from "ioredis";
 
 /** Where the locks live: exactly one of `client`, `connection`, `cluster` and `url`. */
@@ -138,8 +138,8 @@ export function parseUrl(url: string | URL): Pick<RedisDriverOptions, "connectio
   if (nodes.length > 1 && sentinel === null && cluster === null)
     throw new RangeError('the parameter "node" needs "sentinel" or "cluster=true"');
   const login: RedisOptions = {
-    ...(username === "" ? {} : { username: decoded("user name", username) }),
-    ...(password === "" ? {} : { password: decoded("password", password) }),
+    ...(username === "" ? {} : { username: decodeUrlPart("the user name in the URL", username) }),
+    ...(password === "" ? {} : { password: decodeUrlPart("the password in the URL", password) }),
     ...(secure ? { tls: {} } : {}),
   };
   const prefix = searchParams.get("prefix");
@@ -161,15 +161,6 @@ export function parseUrl(url: string | URL): Pick<RedisDriverOptions, "connectio
     ...(secure ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
   };
   return { connection, ...rest };
-}
-
-/** @throws RangeError that shows nothing of it. */
-function decoded(what: string, text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    throw new RangeError(`the ${what} in the URL has a % that is not followed by two hex digits: write it as %25`);
-  }
 }
 
 function parseNode(node: string, defaultPort: number): { host: string; port: number } {

@@ -1,5 +1,5 @@
 /** `sqlite:` URLs and sections of a config, for the registry of backends. */
-import { type BackendSection, checkSection, type LockDriver } from "@dlock/core";
+import { type BackendSection, checkSection, decodeUrlPart, type LockDriver } from "@dlock/core";
 import type { SqliteDatabase } from "./database.js";
 import { type SqliteDriverOptions, sqliteDriver } from "./driver.js";
 
@@ -16,7 +16,7 @@ export const backend = {
         `a sqlite URL has no host (found ${JSON.stringify(url.host)}): write sqlite:./dlock.db or sqlite:/var/lib/dlock.db`,
       );
     }
-    const path = decoded(url.pathname);
+    const path = decodeUrlPart("the path of a sqlite URL", url.pathname);
     if (path === "") throw new RangeError("a sqlite URL names a file: write sqlite:./dlock.db or sqlite:/var/lib/dlock.db");
     const options: { synchronous?: "full" | "normal" } = {};
     for (const [name, value] of url.searchParams) {
@@ -35,11 +35,3 @@ export const backend = {
     return sqliteDriver(database === undefined ? (file as string) : { database }, synchronous === undefined ? {} : { synchronous });
   },
 };
-
-function decoded(pathname: string): string {
-  try {
-    return decodeURIComponent(pathname);
-  } catch {
-    throw new RangeError(`the path of a sqlite URL has a % that is not followed by two hex digits: write it as %25`);
-  }
-}
