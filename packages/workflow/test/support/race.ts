@@ -50,6 +50,7 @@ export async function race(executions: number, startBackend: (folder: string) =>
   db.exec(`
     CREATE TABLE executions (id TEXT PRIMARY KEY, fence INTEGER NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0, effects INTEGER NOT NULL DEFAULT 0) STRICT;
     CREATE TABLE stale (id TEXT NOT NULL, token INTEGER NOT NULL) STRICT;
+    CREATE TABLE frozen (id TEXT NOT NULL, token INTEGER NOT NULL) STRICT;
     WITH RECURSIVE ids (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM ids WHERE n < ${executions})
     INSERT INTO executions (id) SELECT CAST(n AS TEXT) FROM ids;`);
 
@@ -80,7 +81,7 @@ export async function race(executions: number, startBackend: (folder: string) =>
     return child;
   }
 
-  // One stops in the middle of its first execution, and goes on when others have long taken that over. Nothing else happens to it.
+  // One stops in the middle of its first execution, and goes on when another has taken that over. Nothing else happens to it.
   const frozen = await start(true);
   let isFrozen = true;
   await Promise.all(Array.from({ length: replicas - 1 }, () => start()));
@@ -88,7 +89,7 @@ export async function race(executions: number, startBackend: (folder: string) =>
   let stops = 0;
   while (running.size > 0 && failures.length === 0) {
     await sleep(100 + random() * 300);
-    if (isFrozen && openExecutions(db) < executions / 2) {
+    if (isFrozen && wasOvertaken(db)) {
       frozen.kill("SIGCONT");
       isFrozen = false;
     }
@@ -147,6 +148,11 @@ export async function race(executions: number, startBackend: (folder: string) =>
 
 function openExecutions(db: Database): number {
   return (db.prepare("SELECT count(*) AS n FROM executions WHERE done = 0").all() as { n: number }[])[0]?.n ?? 0;
+}
+
+/** Whether another has begun what the frozen replica still thinks its own. */
+function wasOvertaken(db: Database): boolean {
+  return db.prepare("SELECT 1 FROM frozen JOIN executions USING (id) WHERE fence > token").all().length > 0;
 }
 
 /** The last note of each stretch says how long it certainly was; the last line of a killed process may be cut off. */

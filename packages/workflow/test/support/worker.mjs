@@ -29,6 +29,7 @@ const begin = db.prepare("UPDATE executions SET fence = @token WHERE id = @id AN
 const isNewest = db.prepare("SELECT fence = @token FROM executions WHERE id = @id").pluck();
 const finish = db.prepare("UPDATE executions SET effects = effects + 1, done = 1 WHERE id = @id AND fence = @token");
 const stale = db.prepare("INSERT INTO stale (id, token) VALUES (@id, @token)");
+const frozen = db.prepare("INSERT INTO frozen (id, token) VALUES (@id, @token)");
 
 /** The monotonic clock of the machine: the same for all its processes. */
 const now = () => process.hrtime.bigint();
@@ -51,6 +52,7 @@ async function body({ executionId, templateId, token, lock }) {
   if (db.transaction(() => begin.run(claim).changes)() === 0) return;
   if (stopsItself && !hasStopped) {
     hasStopped = true;
+    frozen.run(claim);
     process.kill(process.pid, "SIGSTOP");
   }
   const pieces = 1 + below(3);
