@@ -21,6 +21,8 @@ export interface Contestant {
   /** Where it stands on a line of growth, for instance how many keys are held. */
   readonly at?: number;
   round(): Promise<number | Round>;
+  /** Works until its code is compiled and its connections are open; a round when there is none. */
+  warmUp?(): Promise<unknown>;
   close?(): Promise<void> | void;
 }
 
@@ -90,7 +92,7 @@ export interface Row {
 }
 
 /**
- * Runs `rounds` rounds after one to warm up. No collection is forced in between: it makes V8 forget the shapes of objects of which none lives
+ * Runs `rounds` rounds after a warm-up. No collection is forced in between: it makes V8 forget the shapes of objects of which none lives
  * just then, and with them the compiled code, which no program does to itself and which doubles the time of whoever has the most of it.
  * A peer that fails has a row that says so; a floor or dlock that does ends the run.
  *
@@ -103,17 +105,21 @@ export async function hold(contest: Contest, rounds: number, profiler?: Profiler
   const failed: Record<string, string> = {};
   const last = Math.min(rounds, contest.rounds ?? rounds);
   try {
-    for (let round = -1; round < last; round++) {
-      for (const index of order(contestants.length, Math.max(round, 0))) {
-        const contestant = contestants[index] as Contestant;
-        if (failed[contestant.name] !== undefined) continue;
-        const said = await contestant.round().catch((error: unknown) => {
-          // A long run must not end because some peer gives up.
-          if (index === 0 || contestant.name.startsWith("dlock")) throw error;
-          failed[contestant.name] = `failed: ${String(error).split("\n")[0]}`;
-          return undefined;
-        });
-        if (round >= 0 && said !== undefined) (results[index] as Round[]).push(typeof said === "number" ? { figure: said } : said);
+    const turn = async <T>(index: number, work: (contestant: Contestant) => Promise<T>): Promise<T | undefined> => {
+      const contestant = contestants[index] as Contestant;
+      if (failed[contestant.name] !== undefined) return undefined;
+      return work(contestant).catch((error: unknown) => {
+        // A long run must not end because some peer gives up.
+        if (index === 0 || contestant.name.startsWith("dlock")) throw error;
+        failed[contestant.name] = `failed: ${String(error).split("\n")[0]}`;
+        return undefined;
+      });
+    };
+    for (const index of contestants.keys()) await turn(index, (each) => each.warmUp?.() ?? each.round());
+    for (let round = 0; round < last; round++) {
+      for (const index of order(contestants.length, round)) {
+        const said = await turn(index, (each) => each.round());
+        if (said !== undefined) (results[index] as Round[]).push(typeof said === "number" ? { figure: said } : said);
       }
     }
   } finally {

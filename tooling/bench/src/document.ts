@@ -42,7 +42,8 @@ Written by \`npm run bench -- --write-docs\` on ${date}${quick ? " (a quick look
 
 ## How to read it
 
-All who do the same work take turns within one run, each on its own connections to the same server: a round to warm up, then ${rounds} rounds of
+All who do the same work take turns within one run, each on its own connections to the same server: first each works for about
+1.5 s, at 64 keys at once where the work allows, so that its code is compiled as in a service that has run for a while; then come ${rounds} rounds of
 about 0.3 s each (longer, and 4, where processes or held keys grow in number). Every second round goes through them backwards, and every two rounds somebody else begins, so
 that a machine that grows slower or faster favours nobody. What counts is the **ratio**: a figure over that of the floor **in the same round**,
 as the median of all rounds with the lowest and the highest. The figures themselves depend on the machine and on the day. The floor is the first

@@ -8,7 +8,7 @@ import type { Server } from "./recipes.js";
 import { clientCpu, each, latency, type Meter, metered } from "./work.js";
 
 export type Order =
-  | { readonly what: "turns"; readonly forMs: number }
+  | { readonly what: "turns"; readonly forMs: number; readonly paced: boolean }
   | { readonly what: "crowd"; readonly waiters: number; readonly forMs: number; readonly keys: Keys };
 
 /** Whether all waiters of all processes want one key, or each has its own. */
@@ -43,7 +43,7 @@ export async function handOver(server: Server, recipe: Recipe, url: string, forM
     name: recipe.name,
     settings: recipe.settings,
     async round(): Promise<Round> {
-      const { done, counts } = await metered(meter, () => tell<Turns>(processes, { what: "turns", forMs }));
+      const { done, counts } = await metered(meter, () => tell<Turns>(processes, { what: "turns", forMs, paced: true }));
       const waits = gaps(done.flatMap(({ moments }) => moments));
       const sections = done.reduce((sum, { moments }) => sum + moments.length / 2, 0);
       return {
@@ -51,6 +51,8 @@ export async function handOver(server: Server, recipe: Recipe, url: string, forM
         besides: { "p99 ms": quantile(waits, 0.99), [clientCpu]: cpuOf(done) / sections, ...each(counts, sections) },
       };
     },
+    // Without pauses, so that there are enough of them.
+    warmUp: () => tell<Turns>(processes, { what: "turns", forMs: 3 * forMs, paced: false }),
     close: () => stop(processes),
   };
 }

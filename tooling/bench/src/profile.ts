@@ -26,13 +26,13 @@ export class Profiler {
     let turn = 0;
     return {
       ...contestant,
+      warmUp: () => contestant.warmUp?.() ?? contestant.round(),
       round: async () => {
-        if (turn++ === 0) return contestant.round();
         await this.#post("Profiler.enable");
         await this.#post("Profiler.start");
         const round = await contestant.round();
         const { profile } = await this.#post<Protocol.StopReturnType>("Profiler.stop");
-        const file = `${title} ${contestant.name} ${turn - 1}`.replaceAll(/[^\w]+/g, "-");
+        const file = `${title} ${contestant.name} ${turn++}`.replaceAll(/[^\w]+/g, "-");
         writeFileSync(join(this.#folder, `${file}.cpuprofile`), JSON.stringify(profile));
         this.#add(profile);
         return round;

@@ -5,7 +5,7 @@ import { startProxy } from "@dlock-tooling/faults";
 import { startRedis } from "@dlock-tooling/services";
 import { Redis } from "ioredis";
 import { type Contest, type Contestant, quantile, type Size } from "../contest.js";
-import { contestant, dlock, drainer, oneMs, type Recipe, sectionsAlone } from "../locker.js";
+import { contestant, dlock, drainer, nothing, oneMs, type Recipe, sectionsAlone } from "../locker.js";
 import { dlockOnRedis, floorByHand, redisPeers, semaphores } from "../lockers/redis.js";
 import { redisMeter } from "../meters.js";
 import { crowd, handOver, start, stop } from "../processes.js";
@@ -157,22 +157,25 @@ async function publishLatency(url: string, forMs: number): Promise<Contestant> {
   const publisher = new Redis(url);
   const [echo] = await start(1, "echo-worker.js", [url]);
   if (echo === undefined) throw new Error("no process was started");
+  const published = async (ms: number, pause: (count: number) => Promise<void>) => {
+    const latencies: number[] = [];
+    for (const end = performance.now() + ms; performance.now() < end; await pause(latencies.length)) {
+      const arrival = once(echo, "message") as Promise<[number]>;
+      const sentAt = Number(process.hrtime.bigint()) / 1e6;
+      await publisher.publish("bench", "1");
+      const [arrivedAt] = await arrival;
+      latencies.push(arrivedAt - sentAt);
+    }
+    return latencies;
+  };
   return {
     name: "PUBLISH to message",
     async round() {
-      const latencies: number[] = [];
-      const end = performance.now() + forMs;
-      while (performance.now() < end) {
-        const arrival = once(echo, "message") as Promise<[number]>;
-        const sentAt = Number(process.hrtime.bigint()) / 1e6;
-        await publisher.publish("bench", "1");
-        const [arrivedAt] = await arrival;
-        latencies.push(arrivedAt - sentAt);
-        // As long as the sections of a hand-over: the longer a core rests, the longer it takes to wake.
-        await sleep(3 + (latencies.length % 11));
-      }
+      // As long as the sections of a hand-over: the longer a core rests, the longer it takes to wake.
+      const latencies = await published(forMs, (count) => sleep(3 + (count % 11)));
       return { figure: quantile(latencies, 0.5), besides: { "p99 ms": quantile(latencies, 0.99) } };
     },
+    warmUp: () => published(5 * forMs, nothing),
     async close() {
       publisher.disconnect();
       await stop([echo]);

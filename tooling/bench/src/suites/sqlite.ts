@@ -9,7 +9,7 @@ import type { Contest, Contestant, Size } from "../contest.js";
 import { contestant } from "../locker.js";
 import { dlockOnSqlite, lockfile, sqlitePoll } from "../lockers/sqlite.js";
 import { crowd, handOver } from "../processes.js";
-import { repeated } from "../work.js";
+import { repeated, warmedUp } from "../work.js";
 
 export async function* sqliteContests({ forMs }: Size): AsyncIterable<Contest> {
   const folder = mkdtempSync(join(tmpdir(), "dlock-bench-"));
@@ -97,14 +97,15 @@ function floor(folder: string, name: string, forMs: number): Contestant {
   const release = database.transaction((key: string, owner: string, token: number) => {
     if (remove.run(key, owner, token).changes !== 1) throw new Error("not held");
   });
+  const run = async (unit: number) => {
+    const key = `key ${unit % 64}`;
+    const owner = `owner ${unit}`;
+    release.immediate(key, owner, acquire.immediate(key, owner, performance.now() | 0));
+  };
   return {
     name: "hand-written better-sqlite3, one after another",
-    round: () =>
-      repeated({ tasks: 1, forMs }, async (unit) => {
-        const key = `key ${unit % 64}`;
-        const owner = `owner ${unit}`;
-        release.immediate(key, owner, acquire.immediate(key, owner, performance.now() | 0));
-      }),
+    round: () => repeated({ tasks: 1, forMs }, run),
+    warmUp: () => warmedUp({ tasks: 1, forMs }, run, false),
     close: () => {
       database.close();
     },
@@ -113,13 +114,15 @@ function floor(folder: string, name: string, forMs: number): Contestant {
 
 function dlock(folder: string, name: string, forMs: number, concurrency: number, keyOf: (unit: number) => string): Contestant {
   const locks = createLockProvider(sqliteDriver(join(folder, `dlock-${name}.db`)), { sweepIntervalMs: 0 });
+  const work = { tasks: concurrency, forMs };
+  const run = async (unit: number) => {
+    const lock = await locks.lock(keyOf(unit));
+    await lock.unlock();
+  };
   return {
     name: "dlock",
-    round: () =>
-      repeated({ tasks: concurrency, forMs }, async (unit) => {
-        const lock = await locks.lock(keyOf(unit));
-        await lock.unlock();
-      }),
+    round: () => repeated(work, run),
+    warmUp: () => warmedUp(work, run, false),
     close: () => locks.close(),
   };
 }
