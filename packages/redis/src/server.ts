@@ -7,6 +7,9 @@ import type { Wire } from "./wire.js";
 export interface ServerFacts {
   /** `host:port`. */
   readonly server: string;
+  /** What runs there: `redis`, or what it calls itself, such as `valkey`. */
+  readonly product: string | undefined;
+  /** The product's own version, not that of the Redis which a compatible server says it is like. */
   readonly version: string | undefined;
   /** `master`, or `slave`, which takes no locks. */
   readonly role: string | undefined;
@@ -42,7 +45,9 @@ export async function examine(wire: Wire, node: Redis, clock: Clock, endsAt: num
     () => true,
     () => false,
   );
-  const version = field(info, "redis_version");
+  const alike = field(info, "redis_version");
+  const product = field(info, "server_name") ?? (alike === undefined ? undefined : "redis");
+  const version = field(info, `${product}_version`) ?? alike;
   const role = field(info, "role");
   const persistence = persistenceOf(info, await ask("config", "GET", "save").catch(() => undefined));
   const replicas = field(info, "connected_slaves");
@@ -54,9 +59,17 @@ export async function examine(wire: Wire, node: Redis, clock: Clock, endsAt: num
   if (role === "slave") warnings.push("This is a replica: locks need the master");
   if (persistence !== undefined && persistence !== "append-only file")
     warnings.push("A restart loses locks: set appendonly and appendfsync always");
-  if (version !== undefined && versionNumber(version) < 602) warnings.push(`Redis ${version} is older than 6.2, from which on locks work`);
+  if (alike !== undefined && versionNumber(alike) < 602) warnings.push(`Redis ${alike} is older than 6.2, from which on locks work`);
   const server = `${node.options.host}:${node.options.port}`;
-  const found = { server, version, role, persistence, evictionPolicy, replicas: replicas === undefined ? undefined : Number(replicas) };
+  const found = {
+    server,
+    product,
+    version,
+    role,
+    persistence,
+    evictionPolicy,
+    replicas: replicas === undefined ? undefined : Number(replicas),
+  };
   return { ...found, clockOffsetMs, roundTripMs, scripts, warnings };
 }
 

@@ -300,6 +300,13 @@ it("the doctor tells what a server is, and what of it can lose locks", async () 
     replicas: 0,
     scripts: true,
   });
+  // Valkey says that it is like Redis 7.2.4, too.
+  const said = await admin.info("server");
+  const version = (name: string) => new RegExp(`^${name}_version:(\\S+)`, "m").exec(said)?.[1];
+  const valkey = version("valkey");
+  expect(facts).toMatchObject(
+    valkey === undefined ? { product: "redis", version: version("redis") } : { product: "valkey", version: valkey },
+  );
   expect(facts?.version).toMatch(/^\d+\.\d+\.\d+$/);
   expect(Math.abs(facts?.clockOffsetMs as number)).toBeLessThan(1_000);
   expect(facts?.roundTripMs).toBeGreaterThan(0);
