@@ -147,6 +147,36 @@ describe("a server out of space", () => {
   });
 });
 
+describe("a cluster whose members disagree", () => {
+  it("gives a clear error, and works again when the alarm is off", async () => {
+    const corrupt = await startEtcd();
+    const locks = etcdDriver({ connection: { hosts: corrupt.url } });
+    const held = claim(unique("key"));
+    const token = await grant(locks, held);
+    await withClient(corrupt.url, async (client) => {
+      const { header } = await client.maintenance.status();
+      const alarm = { memberID: header.member_id, alarm: "Corrupt" as never };
+      await client.maintenance.alarm({ ...alarm, action: "Activate" as never });
+      const claims = [{ ...held, token, longestMs: held.ttlMs }];
+      const refused = [
+        await failure(locks, claim(unique("key"), { ttlMs: 77_000 })),
+        ...(await locks.extend(claims, call)),
+        ...(await locks.release(claims, call)),
+      ];
+      for (const error of refused) {
+        assert.ok(isDriverError(error));
+        expect(error).toMatchObject({ applied: "no", retryable: false });
+        expect(error.message).toContain("replace the corrupt member");
+      }
+      await expect(locks.ping(call)).rejects.toThrow("CORRUPT");
+      await client.maintenance.alarm({ ...alarm, action: "Deactivate" as never });
+    });
+    expect(await locks.release([{ ...held, token }], call)).toEqual([true]);
+    await locks.close();
+    await corrupt.stop();
+  }, 40_000);
+});
+
 describe("a server with a longer election timeout", () => {
   it("keeps no short TTLs, and the grant says so", async () => {
     const slow = await startEtcd({ args: ["--heartbeat-interval", "500", "--election-timeout", "5000"] });
@@ -282,6 +312,25 @@ describe("the two strategies", () => {
     expect(first).toBeGreaterThan(token);
     await queued.close();
   });
+
+  it("are not woken as long as nothing happens", async () => {
+    // Nobody else writes there: what the members of a cluster do by themselves makes no revision.
+    const quiet = await startEtcd();
+    const waiting = etcdDriver({ connection: { hosts: quiet.url } });
+    const wish = claim(unique("key"));
+    const token = await grant(waiting, wish);
+    let woken = 0;
+    await waiting.watch?.({ key: wish.key, owner: unique("owner") }, () => {
+      woken += 1;
+    });
+    // A call that has been silent for three beats of three seconds each is taken for dead.
+    await sleep(10_000);
+    expect(woken).toBe(0);
+    await waiting.release([{ ...wish, token }], call);
+    await eventually("the waiter is woken", () => woken > 0);
+    await waiting.close();
+    await quiet.stop();
+  }, 40_000);
 
   it("watch all keys over one call", async () => {
     const streams = async () => {
