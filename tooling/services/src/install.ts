@@ -1,7 +1,7 @@
 /** Which programs the tests need, where they come from, and how to get them. */
 import { execFileSync } from "node:child_process";
 import { accessSync, constants, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { delimiter, join, resolve } from "node:path";
 
 interface Program {
   /** The Debian package that holds it. */
@@ -29,11 +29,11 @@ const needs: Readonly<Record<ServiceName, readonly string[]>> = {
   etcd: ["etcd"],
 };
 
-/** The full path of a program. Servers live in sbin folders, which the PATH of an ordinary user often lacks. */
+/** The full path of a program, which may be given by its path. Servers live in sbin folders, which the PATH of an ordinary user often lacks. */
 export function onPath(program: string): string | undefined {
   const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/local/sbin", "/usr/sbin", "/sbin", "/opt/homebrew/bin"];
   for (const folder of folders) {
-    const path = join(folder, program);
+    const path = resolve(folder, program);
     try {
       accessSync(path, constants.X_OK);
       return path;

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { installHint, onPath } from "./install.js";
 import { loopback } from "./ports.js";
@@ -31,7 +31,7 @@ export interface Service {
 }
 
 export interface ServiceSpec {
-  /** For messages, and the name in the table of `install.ts`. */
+  /** For messages, and the name in the table of `install.ts`; or a path. */
   readonly program: string;
   readonly url: string;
   readonly port: number;
@@ -83,7 +83,7 @@ export async function startService(spec: ServiceSpec): Promise<Service> {
 }
 
 async function launch(command: string, spec: ServiceSpec): Promise<ChildProcess> {
-  const logFile = join(spec.folder, `${spec.program}.log`);
+  const logFile = join(spec.folder, `${basename(spec.program)}.log`);
   const child = spawn(command, spec.args, { cwd: spec.folder, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...spec.env } });
   if (child.pid === undefined) {
     const [error] = await new Promise<[Error]>((resolve) => child.once("error", (cause) => resolve([cause])));
