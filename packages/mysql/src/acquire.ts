@@ -9,6 +9,7 @@ import {
   ended,
   leastToken,
   list,
+  lockOnly,
   micros,
   nameType,
   noteType,
@@ -190,7 +191,7 @@ function severalRows({ floor }: Tables, claims: string): string {
   const least = leastToken("f.token_floor");
   const told = `LAST_INSERT_ID(IF(c.number = 1 OR LAST_INSERT_ID() = c.number - 1, IF(c.following = 0, ${least}, c.number), 0))`;
   return `SELECT c.claim_key, c.claim_owner, ${least} + 0 * ${told}, ${plus(began, "c.ttl")}, ${began}, ${began}, c.note
-FROM ${claims} c LEFT JOIN ${floor} f ON f.id = 1 WHERE c.ttl > 0 LOCK IN SHARE MODE`;
+FROM ${claims} c LEFT JOIN ${storedFloor(floor)} f ON TRUE WHERE c.ttl > 0`;
 }
 
 function oneRow({ floor }: Tables, column: (name: string) => string): string {
@@ -228,7 +229,7 @@ const openToHolders = statement(
   { claim_key: nameType },
   ({ leases, floor }, claims) => `INSERT INTO ${leases} (lock_key, owner, token, expires_at, created_at, updated_at, shared)
 SELECT c.claim_key, x'', ${leastToken("f.token_floor")}, ${ended}, ${began}, ${began}, 1
-FROM ${claims} c LEFT JOIN ${floor} f ON f.id = 1 WHERE c.number > 0 LOCK IN SHARE MODE
+FROM ${claims} c LEFT JOIN ${storedFloor(floor)} f ON TRUE WHERE c.number > 0
 ON DUPLICATE KEY UPDATE shared = 1`,
 );
 
@@ -254,7 +255,7 @@ STRAIGHT_JOIN ${leases} k FORCE INDEX (PRIMARY) ON k.lock_key = CAST(c.lock_key 
 WHERE k.shared = 1 AND k.expires_at <= ${now}
   AND (${slots("COUNT(*)", ` AND s.expires_at > ${now} AND s.owner = c.owner`)} > 0
     OR ${slots("COUNT(*)", ` AND s.expires_at > ${now} AND s.owner <> c.owner`)} < c.most)
-FOR UPDATE
+FOR UPDATE ${lockOnly("k")}
 ON DUPLICATE KEY UPDATE
   created_at = IF(${holders}.expires_at <= ${now}, GREATEST(VALUES(created_at), ${plus(`${holders}.updated_at`, 1)}), ${holders}.created_at),
   owner = IF(${holders}.created_at > ${holders}.updated_at, VALUES(owner), ${holders}.owner),

@@ -56,11 +56,14 @@ async function requireTransaction(connection: MysqlTransaction): Promise<void> {
  *
  * The user's session may be in any time zone and its `timestamp` may stand still, so `NOW()` and `UTC_TIMESTAMP()` are of no use. `SYSDATE`
  * heeds only the zone, and is evaluated for the row when its lock is won. The zone is set for this one statement: MariaDB runs what is in a
- * comment that begins with `M!`, MySQL what is in one that begins with `+`.
+ * comment that begins with `M!` (and a version that it has reached), MySQL what is in one that begins with `+`.
+ *
+ * From 11.6.2 on MariaDB refuses to lock a row that changed since the transaction's snapshot, as that of each renewed lease did. The other
+ * rows of the transaction keep that protection.
  */
 async function lockRow(connection: MysqlTransaction, { leases }: Tables, key: string): Promise<{ token: Cell; live: boolean } | undefined> {
   const sql =
-    "/*M! SET STATEMENT time_zone = '+00:00' FOR */ SELECT /*+ SET_VAR(time_zone = '+00:00') */ " +
+    "/*M! SET STATEMENT time_zone = '+00:00' */ /*M!110602 , innodb_snapshot_isolation = OFF */ /*M! FOR */ SELECT /*+ SET_VAR(time_zone = '+00:00') */ " +
     `token, expires_at > ${now}, NOW() = UTC_TIMESTAMP() FROM ${leases} FORCE INDEX (PRIMARY) WHERE lock_key = ${bytes(key)} FOR UPDATE`;
   const [rows] = (await connection.query(rawQuery(sql)).catch((error: MysqlError) => {
     if (!isMissingTable(error)) throw error;

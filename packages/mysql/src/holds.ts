@@ -8,6 +8,7 @@ import {
   type Columns,
   ended,
   list,
+  lockOnly,
   micros,
   nameType,
   now,
@@ -220,7 +221,7 @@ function severalSql(target: string, primary: readonly string[], claims: string, 
   const sameKey = (row: string) => `${row}.lock_key = CAST(c.lock_key AS BINARY)`;
   const free =
     `(SELECT ${primary.map((name) => `f.${name}`).join(", ")}, f.owner FROM ${claims} c ` +
-    `STRAIGHT_JOIN ${target} f FORCE INDEX (PRIMARY) ON ${sameKey("f")} WHERE f.owner = c.owner LIMIT 1000000 FOR UPDATE SKIP LOCKED) free`;
+    `STRAIGHT_JOIN ${target} f FORCE INDEX (PRIMARY) ON ${sameKey("f")} WHERE f.owner = c.owner LIMIT 1000000 FOR UPDATE ${lockOnly("f")} SKIP LOCKED) free`;
   const found = passOver
     ? `STRAIGHT_JOIN ${free} ON ${sameKey("free")} AND free.owner = c.owner ` +
       `STRAIGHT_JOIN ${target} t FORCE INDEX (PRIMARY) ON ${primary.map((name) => `t.${name} = free.${name}`).join(" AND ")}`

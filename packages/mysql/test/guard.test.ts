@@ -150,6 +150,16 @@ describe("the row of the lock", () => {
     await connection.rollback();
   });
 
+  it("passes though the lease was renewed since the transaction first read", async () => {
+    const connection = await connect("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ");
+    const lock = await open({ ...suspended, ttlMs: 20_000 }).lock("renewed");
+    await connection.beginTransaction();
+    await connection.query(`SELECT token FROM ${table} WHERE lock_key = 'renewed'`);
+    await lock.refresh();
+    await guard(connection, lock);
+    await connection.rollback();
+  });
+
   it("that a long transaction holds stalls the renewal of no other lock, and is renewed when the transaction ends", async () => {
     const connection = await connect();
     const locks = open({ ttlMs: 1_500 });
