@@ -81,9 +81,11 @@ export function failureOf(error: unknown, member: string): Failure {
     return new Failure(`etcd cannot be reached at ${member}: ${why}${remedy}`, "no", "elsewhere", error);
   }
   if (status === code.deadlineExceeded) return new Failure(`etcd at ${member} did not answer in time`, "unknown", "elsewhere", error);
-  if (status === code.cancelled) return new Failure("the call to etcd was cancelled", "unknown", "final", error);
-  // A connection that broke: a new one may do, so the only member of its cluster is asked again as well.
-  if (status === code.unavailable) return new Failure(`etcd at ${member} failed during the call: ${said}`, "unknown", "wait", error);
+  if (said === "Cancelled on client") return new Failure("the call to etcd was cancelled", "unknown", "final", error);
+  // A connection that broke: a new one may do, so the only member of its cluster is asked again as well. To gRPC a call looks cancelled when
+  // Node ends it before it tells that the connection is gone.
+  if (status === code.unavailable || status === code.cancelled)
+    return new Failure(`etcd at ${member} failed during the call: ${said}`, "unknown", "wait", error);
   // Errors of its own that etcd sends with another code come before anything is proposed to the cluster.
   if (said.startsWith("etcdserver:")) return new Failure(`etcd answered "${said}"`, "no", "split", error);
   return new Failure(`the call to etcd at ${member} failed: ${said}`, "unknown", "final", error);

@@ -62,9 +62,12 @@ describe("a leader that dies", () => {
               inside -= 1;
             });
           };
-          await Promise.all(Array.from({ length: 200 }, (_, index) => work(index)));
+          try {
+            await Promise.all(Array.from({ length: 200 }, (_, index) => work(index)));
+          } finally {
+            await leader.restart();
+          }
           expect(entered).toBe(200);
-          await leader.restart();
           for (const provider of providers) await provider.close();
           await healthy();
         },
