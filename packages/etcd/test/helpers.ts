@@ -1,12 +1,29 @@
 /** What the fault tests share: claims with defaults, plain answers, and a look at the cluster through clients of their own. */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AcquireClaim, AcquireResult, DriverError, LockDriver, Outcome } from "@dlock/core";
 import { isDriverError } from "@dlock/core";
-import type { EtcdCluster, Service } from "@dlock-tooling/services";
+import { type EtcdCluster, type Service, startEtcd } from "@dlock-tooling/services";
 import etcd3 from "etcd3";
 
 export const call = { timeoutMs: 3_000 };
+
+export interface Servers {
+  readonly hosts: readonly string[];
+  /** A prefix nobody else uses: a given server may hold other things. */
+  readonly prefix: string;
+  stop(): Promise<void>;
+}
+
+/** For tests that mistreat no server: the one given by DLOCK_TEST_ETCD_URL where one is enough, else servers of their own. */
+export async function useEtcd(members: 1 | 3): Promise<Servers> {
+  const prefix = `dlock-test-${randomBytes(4).toString("hex")}:`;
+  const url = process.env.DLOCK_TEST_ETCD_URL;
+  if (url && members === 1) return { hosts: [url], prefix, stop: async () => {} };
+  const { hosts, stop } = await startEtcd({ members });
+  return { hosts, prefix, stop };
+}
 
 let made = 0;
 export const unique = (what: string) => `${what}-${++made}`;
