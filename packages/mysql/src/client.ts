@@ -42,12 +42,40 @@ export interface MysqlError {
 
 export type Cell = Buffer | null;
 
-/** The answer to one statement. */
-export interface Answer {
-  readonly rows: readonly (readonly Cell[])[];
-  readonly affected: number;
+/** The contract's bound. */
+export const highestToken = 2n ** 53n - 1n;
+
+/** The answer to one statement. What is asked of it and is not there, or is no such thing, is a TypeError: then it answers another question. */
+export class Answer {
+  readonly #result: unknown;
+
+  constructor(result: unknown) {
+    this.#result = result;
+  }
+
+  get rows(): readonly (readonly Cell[])[] {
+    if (!Array.isArray(this.#result) || !this.#result.every(Array.isArray)) throw new TypeError("no rows");
+    return this.#result;
+  }
+
+  get affected(): number {
+    const { affectedRows } = this.#packet;
+    if (!Number.isSafeInteger(affectedRows) || (affectedRows as number) < 0) throw new TypeError("no number of rows");
+    return affectedRows as number;
+  }
+
   /** What `LAST_INSERT_ID(expr)` was given in the statement. */
-  readonly insertId: bigint;
+  get insertId(): bigint {
+    // A number below 2^53, or a string, depending on the connection's options.
+    const insertId = BigInt(this.#packet.insertId as number | string | bigint);
+    if (insertId < 0n || insertId > highestToken) throw new TypeError("no number of a claim, and no token");
+    return insertId;
+  }
+
+  get #packet(): { readonly affectedRows?: unknown; readonly insertId?: unknown } {
+    if (typeof this.#result !== "object" || this.#result === null) throw new TypeError("no packet");
+    return this.#result;
+  }
 }
 
 /** A function: a caller's own would win over `false`. */
@@ -63,11 +91,4 @@ export function rawQuery(sql: string): QueryOptions {
 
 export function preparedQuery({ prepared, values }: Statement): QueryOptions {
   return { ...rawQuery(prepared), values: [...values] };
-}
-
-export function toAnswer(result: unknown): Answer {
-  if (Array.isArray(result)) return { rows: result as Cell[][], affected: 0, insertId: 0n };
-  const { affectedRows, insertId } = result as { affectedRows: number; insertId: number | string | bigint };
-  // A number below 2^53, or a string, depending on the connection's options.
-  return { rows: [], affected: Number(affectedRows), insertId: BigInt(insertId) };
 }

@@ -51,9 +51,9 @@ export function mysqlDriver(options: MysqlDriverOptions): LockDriver {
         return answer;
       };
       for (let tries = 1; ; tries++) {
-        if (!tablesFit) await prepareSchema(run, names, mayCreate);
-        tablesFit = true;
         try {
+          if (!tablesFit) await prepareSchema(run, names, mayCreate);
+          tablesFit = true;
           return await work(counted);
         } catch (error) {
           if (!isDriverError(error)) throw malformed(error);

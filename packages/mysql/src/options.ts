@@ -1,5 +1,4 @@
 /** What a driver is made of: a pool, options of mysql2, or a URL. */
-import { inspect } from "node:util";
 import { decodeUrlPart } from "@dlock/core";
 import type { ConnectionOptions } from "mysql2";
 import type { MysqlPool, MysqlPromisePool } from "./client.js";
@@ -50,10 +49,12 @@ export function checkOptions(options: MysqlDriverOptions): void {
     throw new TypeError("connection must be an object of mysql2's options, or an array of them");
   if (Array.isArray(connection) && connection.length === 0) throw new RangeError("connection must name at least one host, got []");
   if (connections !== undefined && !(Number.isInteger(connections) && connections >= 2 && connections <= 64)) {
-    throw new RangeError(`connections must be a whole number from 2 to 64, got ${inspect(connections)}`);
+    throw new RangeError(
+      `connections must be a whole number from 2 to 64, got ${typeof connections === "number" ? connections : typeof connections}`,
+    );
   }
   if (createTable !== undefined && typeof createTable !== "boolean") {
-    throw new TypeError(`createTable must be true or false, got ${inspect(createTable)}`);
+    throw new TypeError(`createTable must be true or false, got ${typeof createTable}`);
   }
 }
 

@@ -1,7 +1,7 @@
 /** One connection of the driver's own: set up so that no setting of the caller or the server changes what a statement means, and given up, never given back. */
 import { type DriverError, driverError, systemClock } from "@dlock/core";
-import { type Answer, type Cell, type MysqlConnection, type MysqlError, preparedQuery, rawQuery, toAnswer } from "./client.js";
-import { cannotPrepare, isReadOnly, toDriverError } from "./faults.js";
+import { Answer, type Cell, type MysqlConnection, type MysqlError, preparedQuery, rawQuery } from "./client.js";
+import { cannotPrepare, isReadOnly, isUnsent, toDriverError } from "./faults.js";
 import type { Statement } from "./sql.js";
 
 /** How long a statement waits for a row, and for a table that is being altered; whole seconds are all InnoDB offers. */
@@ -47,10 +47,10 @@ export class Session {
   async run(statement: string | Statement, timeoutMs: number): Promise<Answer> {
     if (typeof statement === "string" || !this.#prepares) {
       const sql = typeof statement === "string" ? statement : statement.plain();
-      return toAnswer(await this.#ask((done) => this.#connection.query(rawQuery(sql), done), timeoutMs));
+      return new Answer(await this.#ask((done) => this.#connection.query(rawQuery(sql), done), timeoutMs));
     }
     try {
-      return toAnswer(await this.#ask((done) => this.#connection.execute(preparedQuery(statement), done), timeoutMs));
+      return new Answer(await this.#ask((done) => this.#connection.execute(preparedQuery(statement), done), timeoutMs));
     } catch (error) {
       if (!cannotPrepare(error)) throw error;
       this.#prepares = false;
@@ -90,7 +90,7 @@ export class Session {
         // mysql2 refuses on its own, without a code, when it already knows that the connection is closed.
         const failure = toDriverError(error, error.code !== undefined || error.fatal !== true);
         // A new connection may reach the new primary behind the same name.
-        if (error.fatal === true || isReadOnly(failure)) this.#drop("");
+        if (error.fatal === true || isUnsent(failure) || isReadOnly(failure)) this.#drop("");
         reject(failure);
       });
     });

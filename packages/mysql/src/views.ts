@@ -1,6 +1,6 @@
 /** What the leases are: for verdicts, for people, and for the list. Plain reads that lock and change nothing. */
 import type { Claim, Holder, LockRecord } from "@dlock/core";
-import type { Cell } from "./client.js";
+import { type Cell, highestToken } from "./client.js";
 import type { Run } from "./sessions.js";
 import { between, bytes, list, now, type Tables } from "./sql.js";
 
@@ -61,30 +61,41 @@ async function select(run: Run, sql: string): Promise<Lease[]> {
   return rows.map(toLease);
 }
 
-function toLease([
-  mode = null,
-  key = null,
-  owner = null,
-  token = null,
-  remaining = null,
-  held = null,
-  metadata = null,
-]: readonly Cell[]): Lease {
+/** @throws TypeError for a row that is none of a lease. */
+function toLease(row: readonly Cell[]): Lease {
+  if (row.length !== 7) throw new TypeError("not a row of a lease");
+  const [mode, key, owner, token, remaining, held, metadata] = row;
   return {
-    key: String(key),
-    owner: String(owner),
-    token: BigInt(wholeNumber(token, /^\d+$/)),
-    mode: String(mode) === "shared" ? "shared" : "exclusive",
+    key: text(key),
+    owner: text(owner),
+    token: tokenOf(token),
+    mode: modeOf(mode),
     // Between the condition and this column the clock moved on.
     remainingMs: Math.max(Number(wholeNumber(remaining)) / 1_000, 0),
     heldMs: Math.max(Number(wholeNumber(held)) / 1_000, 0),
-    ...(metadata === null ? {} : { metadata: String(metadata) }),
+    ...(metadata === null ? {} : { metadata: text(metadata) }),
   };
 }
 
-/** @throws TypeError for anything else. */
-function wholeNumber(cell: Cell, form = /^-?\d+$/): string {
-  const digits = String(cell);
+function text(cell: Cell | undefined): string {
+  if (!Buffer.isBuffer(cell)) throw new TypeError("not a text");
+  return cell.toString();
+}
+
+function modeOf(cell: Cell | undefined): Lease["mode"] {
+  const mode = text(cell);
+  if (mode !== "exclusive" && mode !== "shared") throw new TypeError("not a mode");
+  return mode;
+}
+
+function tokenOf(cell: Cell | undefined): bigint {
+  const token = BigInt(wholeNumber(cell, /^\d+$/));
+  if (token < 1n || token > highestToken) throw new TypeError("not a token");
+  return token;
+}
+
+function wholeNumber(cell: Cell | undefined, form = /^-?\d{1,20}$/): string {
+  const digits = text(cell);
   if (!form.test(digits)) throw new TypeError("not a whole number");
   return digits;
 }
