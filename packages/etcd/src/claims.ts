@@ -4,7 +4,7 @@ import { type Lease, roundUp } from "./leases.js";
 import type { HeldRecord, Ledger } from "./ledger.js";
 import type { Places } from "./places.js";
 import { ageOf, decide, decideWith, type Program } from "./program.js";
-import { decode, encode, heldMs, holderOf, kinds, ownOf, promised, type Records } from "./records.js";
+import { decode, encode, heldMs, holderOf, kinds, ownOf, promised, type Records, tokenOf } from "./records.js";
 import type { Reply } from "./transactions.js";
 import { allOf, createdAt, firstOf, type KeyValue, modifiedAt, put, type RequestOp, read, remove } from "./wire.js";
 
@@ -29,16 +29,17 @@ export function putNew({ clock }: Desk, claim: AcquireClaim, name: Buffer, lease
 export function granted({ held, clock }: Desk, claim: AcquireClaim, name: Buffer, reply: Reply & { lease: Lease }): AcquireResult {
   const now = clock.now();
   const { revision } = reply;
+  const token = tokenOf(revision);
   const { endsAt, ttlMs } = reply.lease;
   const meta = claim.metadata;
   held.set(claim, { name, created: revision, modified: revision, endsAt, promisedUntil: now + ttlMs, grantedAt: now, meta }, now);
-  return { acquired: true, token: BigInt(revision), ttlMs };
+  return { acquired: true, token, ttlMs };
 }
 
 /** R4: the owner's own record is there. Undefined when it is gone by the time it should be renewed. */
 export function* grantAgain(desk: Desk, claim: AcquireClaim, kv: KeyValue): Program<AcquireResult | undefined> {
   const renewed = yield* renew(desk, claim, claim.ttlMs, yield* learn(desk, kv));
-  return renewed === undefined ? undefined : { acquired: true, token: BigInt(kv.create_revision), ttlMs: renewed };
+  return renewed === undefined ? undefined : { acquired: true, token: tokenOf(kv.create_revision), ttlMs: renewed };
 }
 
 /** @param kv a record in the way, if one is known. */

@@ -4,6 +4,7 @@
  * but not values. The owner is not: a deleted name costs every later look at its range until etcd is compacted, so names are used again.
  */
 import { type DriverError, driverError, type Holder } from "@dlock/core";
+import { malformed } from "./failures.js";
 import type { LeaseAge } from "./leases.js";
 import type { KeyValue, Range } from "./wire.js";
 
@@ -163,7 +164,16 @@ export function decode(bytes: Buffer): Value {
 
 function isValue(value: unknown): value is Value {
   const { owner, ttl, age, held, meta } = (value ?? {}) as Record<string, unknown>;
-  return typeof owner === "string" && [ttl, age, held].every(Number.isFinite) && (meta === undefined || typeof meta === "string");
+  return typeof owner === "string" && [ttl, age, held].every(isDuration) && (meta === undefined || typeof meta === "string");
+}
+
+const isDuration = (value: unknown) => typeof value === "number" && value >= 0 && Number.isFinite(value);
+
+/** A revision as a fencing token. @throws DriverError for a number that no revision is. */
+export function tokenOf(revision: string): bigint {
+  const token = BigInt(revision);
+  if (token < 1n || token >= 2n ** 53n) throw malformed(`a revision is ${revision}`).toDriverError(true);
+  return token;
 }
 
 /** Something else lies where a record of the lock would be. */
@@ -190,11 +200,9 @@ export const ownOf = (kvs: readonly KeyValue[], owner: string): KeyValue[] => kv
 
 export function holderOf(kv: KeyValue, { kind }: Parsed, lease: LeaseAge): Holder {
   const value = decode(kv.value);
-  const token = BigInt(kv.create_revision);
-  if (token <= 0n) throw notOurs();
   return {
     owner: value.owner,
-    token,
+    token: tokenOf(kv.create_revision),
     mode: modeOf(kind),
     // A promise that is over leaves the record until the server looks for ended leases: it is still in everybody's way.
     remainingMs: Math.max(1, promised(value, lease)),

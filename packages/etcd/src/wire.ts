@@ -1,4 +1,5 @@
 /** The part of etcd's v3 protocol that the driver speaks, in the shape of etcd3's protobuf loader: 64-bit numbers are strings, bytes are Buffers. */
+import { malformed } from "./failures.js";
 
 /** Half open: `[key, range_end)`; one key when there is no `range_end`. */
 export interface Range {
@@ -111,12 +112,14 @@ export const read = (range: RangeRequest): RequestOp => ({ request_range: range 
 export const remove = (range: Range): RequestOp => ({ request_delete_range: range });
 export const put = (key: Buffer, value: Buffer, lease: string): RequestOp => ({ request_put: { key, value, lease } });
 
-/** What the read at `index` of a transaction's answers found first. */
+/** What the read at `index` of a transaction's answers found first. @throws DriverError as `allOf` does. */
 export function firstOf(responses: readonly ResponseOp[], index: number): KeyValue | undefined {
-  return responses[index]?.response_range?.kvs[0];
+  return allOf(responses, index)[0];
 }
 
-/** All that it found. */
+/** All that it found. @throws DriverError when there is no answer to that read: that is not to have found nothing. */
 export function allOf(responses: readonly ResponseOp[], index: number): readonly KeyValue[] {
-  return responses[index]?.response_range?.kvs ?? [];
+  const found = responses[index]?.response_range;
+  if (found === undefined || found === null) throw malformed("a read has none").toDriverError(true);
+  return found.kvs;
 }
