@@ -12,6 +12,8 @@ const readOnly = [1290, 1792, 1836];
 const denied = [1044, 1045, 1049, 1130, 1142, 1143, 1227, 1251, 1698, 3159];
 /** The server answered, and yet the statement may have been applied: it broke at the commit or while the connection was being closed. */
 const undecided = [1158, 1159, 1160, 1161, 1180];
+/** MySQL's last word on a connection that was idle for too long; a statement that crossed it on the way was not looked at. */
+const idleTooLong = 4031;
 
 const remedies: Readonly<Record<number, string>> = {
   1044: "grant the user the rights that the README of @dlock/mysql lists",
@@ -32,9 +34,9 @@ const remedies: Readonly<Record<number, string>> = {
 /** An error of mysql2 as the contract wants it. `sent`: whether the statement may have reached the server. */
 export function toDriverError(error: MysqlError, sent: boolean): DriverError {
   const { errno, code } = error;
-  const answered = error.sqlState !== undefined || (errno !== undefined && errno >= 1_000);
+  const answered = errno !== idleTooLong && (error.sqlState !== undefined || (errno !== undefined && errno >= 1_000));
   if (!answered || errno === undefined) {
-    const applied = sent ? "unknown" : "no";
+    const applied = sent && errno !== idleTooLong ? "unknown" : "no";
     return driverError(`the connection failed${code === undefined ? "" : ` (${code})`}: ${error.message}`, {
       applied,
       retryable: true,
@@ -89,9 +91,9 @@ export function cannotPrepare(error: unknown): boolean {
   return errno(error) === 1461 || errno(error) === 1295;
 }
 
-/** Whether the statement certainly never left this process. */
+/** Whether the connection is gone and the statement certainly never reached the server. */
 export function isUnsent(error: unknown): boolean {
-  return isDriverError(error) && error.applied === "no" && error.retryable && errno(error) === undefined;
+  return isDriverError(error) && error.applied === "no" && error.retryable && [undefined, idleTooLong].includes(errno(error));
 }
 
 function errno(error: unknown): number | undefined {

@@ -2,7 +2,7 @@
 import { systemClock } from "@dlock/core";
 import { isLockWaitTimeout } from "./faults.js";
 import type { Run } from "./sessions.js";
-import { between, bytes, now, type Tables } from "./sql.js";
+import { between, beyond, bytes, now, type Tables } from "./sql.js";
 
 /** Runs statements on some connection within the time. */
 type Ask = <T>(work: (run: Run) => Promise<T>, timeoutMs?: number) => Promise<T>;
@@ -44,8 +44,7 @@ async function sweepTable(names: Tables, table: string, primary: readonly string
     const { affected } = await ask((run) => run(remove(names, table, primary, chunk)));
     removed += affected;
     if (rows.length < chunkSize) return removed;
-    const lastKey = bytes(last[0] as Buffer);
-    after = primary.length === 1 ? `lock_key > ${lastKey}` : `lock_key >= ${lastKey} AND (lock_key > ${lastKey} OR slot > ${last[1]})`;
+    after = beyond(last[0] as Buffer, primary[1] && String(last[1]));
   }
 }
 

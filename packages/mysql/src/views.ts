@@ -2,7 +2,7 @@
 import type { Claim, Holder, LockRecord } from "@dlock/core";
 import { type Cell, highestToken } from "./client.js";
 import type { Run } from "./sessions.js";
-import { between, bytes, list, now, type Tables } from "./sql.js";
+import { between, beyond, bytes, list, now, type Tables } from "./sql.js";
 
 /** A live lease. */
 export type Lease = LockRecord;
@@ -29,30 +29,35 @@ export async function inspectKey(run: Run, names: Tables, key: string): Promise<
 }
 
 /** Live leases whose keys start with `prefix`, one mode after the other, in pages that each are one statement. */
-export async function* listLeases(ask: (work: (run: Run) => Promise<Lease[]>) => Promise<Lease[]>, names: Tables, prefix: string) {
+export async function* listLeases(ask: <T>(work: (run: Run) => Promise<T>) => Promise<T>, names: Tables, prefix: string) {
   const start = Buffer.from(prefix);
   // The first bytes after all that start so: the last byte of UTF-8 is never 255.
   const end = Buffer.from(start);
   if (end.length > 0) end.writeUInt8(end.readUInt8(end.length - 1) + 1, end.length - 1);
   const within = start.length === 0 ? "TRUE" : `lock_key >= ${bytes(start)} AND lock_key < ${bytes(end)}`;
   for (const mode of ["exclusive", "shared"] as const) {
+    // Ordered as the table is: the server reads a page, and sorts nothing.
+    const primary = mode === "exclusive" ? ["lock_key"] : ["lock_key", "slot"];
     let after = "TRUE";
     for (;;) {
-      const page = await ask((run) =>
-        select(run, `${view(names, mode, `${within} AND ${after}`)} ORDER BY lock_key, token LIMIT ${pageSize}`),
-      );
-      yield* page;
+      const page = await ask(async (run) => {
+        const where = `${within} AND ${after} ORDER BY ${primary.join(", ")} LIMIT ${pageSize}`;
+        const { rows } = await run(view(names, mode, where, primary[1] ?? "0"));
+        return rows.map((row) => ({ lease: toLease(row.slice(0, -1)), slot: String(row.at(-1)) }));
+      });
+      for (const { lease } of page) yield lease;
       const last = page.at(-1);
       if (last === undefined || page.length < pageSize) break;
-      after = `lock_key >= ${bytes(last.key)} AND (lock_key > ${bytes(last.key)} OR lock_key = ${bytes(last.key)} AND token > ${last.token})`;
+      after = beyond(last.lease.key, primary[1] && last.slot);
     }
   }
 }
 
-function view(names: Tables, mode: "exclusive" | "shared", where: string): string {
+function view(names: Tables, mode: "exclusive" | "shared", where: string, more?: string): string {
   return (
-    `SELECT '${mode}', lock_key, owner, token, ${between(now, "expires_at")} remaining, ${between("created_at", now)}, metadata ` +
-    `FROM ${mode === "exclusive" ? names.leases : names.holders} FORCE INDEX (PRIMARY) WHERE ${where} AND expires_at > ${now}`
+    `SELECT '${mode}', lock_key, owner, token, ${between(now, "expires_at")} remaining, ${between("created_at", now)}, metadata` +
+    `${more === undefined ? "" : `, ${more}`} ` +
+    `FROM ${mode === "exclusive" ? names.leases : names.holders} FORCE INDEX (PRIMARY) WHERE expires_at > ${now} AND ${where}`
   );
 }
 

@@ -150,6 +150,26 @@ describe("a server with a wait_timeout of 1 s", () => {
     await pooled.close();
     await new Promise<void>((resolve) => void pool.end(() => resolve()));
   });
+
+  it("never refuses a call of a process that was suspended meanwhile", async () => {
+    const pool = createPool({ uri: server.url, connectionLimit: 2 });
+    const taken: PoolConnection[] = [];
+    pool.on("acquire", (connection) => taken.push(connection));
+    const pooled = mysqlDriver({ pool, table });
+    const wish = claim(newKey());
+    const token = await grant(pooled, wish);
+    for (const connection of taken) await connection.promise().query("SET wait_timeout = 1");
+    // Not even the end of the connection is noticed before the call is sent.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_000);
+    const [outcome] = await pooled.extend([{ ...wish, token, longestMs: 10_000 }], call);
+    // MySQL says why it closed the connection, so that the call can be sent again; MariaDB says nothing.
+    if (/MariaDB/.test(String(await cell(outside, "SELECT VERSION()"))))
+      expect(outcome).toMatchObject({ applied: "unknown", retryable: true });
+    else expect(outcome).toBe(true);
+    expect(await pooled.extend([{ ...wish, token, longestMs: 10_000 }], call)).toEqual([true]);
+    await pooled.close();
+    await new Promise<void>((resolve) => void pool.end(() => resolve()));
+  });
 });
 
 describe("a connection that the server ends", () => {
