@@ -3,6 +3,7 @@ import { systemClock } from "@dlock/core";
 import { isLockWaitTimeout } from "./faults.js";
 import type { Run } from "./sessions.js";
 import { between, beyond, bytes, now, type Tables } from "./sql.js";
+import { wholeNumber } from "./views.js";
 
 /** Runs statements on some connection within the time. */
 type Ask = <T>(work: (run: Run) => Promise<T>, timeoutMs?: number) => Promise<T>;
@@ -30,7 +31,7 @@ async function sweepTable(names: Tables, table: string, primary: readonly string
     if (last === undefined) return removed;
     let highest = 0n;
     for (const [, , cell] of rows) {
-      const token = BigInt(String(cell));
+      const token = BigInt(wholeNumber(cell));
       if (token > highest) highest = token;
     }
     try {
@@ -40,11 +41,11 @@ async function sweepTable(names: Tables, table: string, primary: readonly string
       if (isLockWaitTimeout(error)) return removed;
       throw error;
     }
-    const chunk = rows.map(([key, slot]) => ({ key: bytes(key as Buffer), slot: String(slot) }));
+    const chunk = rows.map(([key, slot]) => ({ key: bytes(key as Buffer), slot: wholeNumber(slot) }));
     const { affected } = await ask((run) => run(remove(names, table, primary, chunk)));
     removed += affected;
     if (rows.length < chunkSize) return removed;
-    after = beyond(last[0] as Buffer, primary[1] && String(last[1]));
+    after = beyond(last[0] as Buffer, primary.length === 1 ? undefined : Number(last[1]));
   }
 }
 

@@ -43,12 +43,12 @@ export async function* listLeases(ask: <T>(work: (run: Run) => Promise<T>) => Pr
       const page = await ask(async (run) => {
         const where = `${within} AND ${after} ORDER BY ${primary.join(", ")} LIMIT ${pageSize}`;
         const { rows } = await run(view(names, mode, where, primary[1] ?? "0"));
-        return rows.map((row) => ({ lease: toLease(row.slice(0, -1)), slot: String(row.at(-1)) }));
+        return rows.map((row) => ({ lease: toLease(row.slice(0, -1)), slot: wholeNumber(row.at(-1)) }));
       });
       for (const { lease } of page) yield lease;
       const last = page.at(-1);
       if (last === undefined || page.length < pageSize) break;
-      after = beyond(last.lease.key, primary[1] && last.slot);
+      after = beyond(last.lease.key, primary.length === 1 ? undefined : last.slot);
     }
   }
 }
@@ -99,7 +99,8 @@ function tokenOf(cell: Cell | undefined): bigint {
   return token;
 }
 
-function wholeNumber(cell: Cell | undefined, form = /^-?\d{1,20}$/): string {
+/** As text, ready for a statement. @throws TypeError for what is none. */
+export function wholeNumber(cell: Cell | undefined, form = /^-?\d{1,20}$/): string {
   const digits = text(cell);
   if (!form.test(digits)) throw new TypeError("not a whole number");
   return digits;
