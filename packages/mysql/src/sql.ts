@@ -185,7 +185,7 @@ export function sortByKey<T extends { readonly key: string }>(claims: readonly T
 }
 
 /** The rows after this one in the order of a primary key of `lock_key`, or of `lock_key` and `slot`. */
-export function beyond(key: string | Buffer, slot?: number): string {
+export function beyond(key: string | Buffer, slot?: string): string {
   const after = `lock_key > ${bytes(key)}`;
   // The first condition alone bounds what is read.
   return slot === undefined ? after : `lock_key >= ${bytes(key)} AND (${after} OR slot > ${slot})`;

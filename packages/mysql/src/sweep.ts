@@ -45,7 +45,7 @@ async function sweepTable(names: Tables, table: string, primary: readonly string
     const { affected } = await ask((run) => run(remove(names, table, primary, chunk)));
     removed += affected;
     if (rows.length < chunkSize) return removed;
-    after = beyond(last[0] as Buffer, primary.length === 1 ? undefined : Number(last[1]));
+    after = beyond(last[0] as Buffer, primary.length === 1 ? undefined : wholeNumber(last[1]));
   }
 }
 
