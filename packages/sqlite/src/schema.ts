@@ -116,7 +116,7 @@ function isOurs(row: unknown): row is LeaseRow {
   const { mode, metadata, token } = cells;
   if (!((mode === "exclusive" || mode === "shared") && (metadata === null || typeof metadata === "string"))) return false;
   for (const name in kinds) if (typeof cells[name] !== kinds[name as keyof typeof kinds]) return false;
-  return (token as bigint) >= 0n;
+  return (token as bigint) > 0n && (token as bigint) < 2n ** 53n;
 }
 
 /** What is none of ours is told, and not reckoned with. @throws DriverError. */

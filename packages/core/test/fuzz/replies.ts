@@ -5,7 +5,7 @@
 import { inspect } from "node:util";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { type DriverError, type Holder, isDriverError, type LockDriver } from "../../src/index.ts";
+import { type Call, type DriverError, type Holder, isDriverError, type LockDriver } from "../../src/index.ts";
 
 /** The part of a server's answers that is made up. */
 export interface Replies<R> {
@@ -22,27 +22,30 @@ type Verdict = "acquire" | "extend" | "release";
 /** What the judges ask for: two keys, for an owner who is in the middle of everything. */
 const asked = { keys: ["a", "b"], owner: "me", token: 5n, ttlMs: 60_000 } as const;
 
-const call = { timeoutMs: 50 };
+/** Some replies ask for patience. */
+const short = { timeoutMs: 50 };
+/** These must be told from "no time was left". */
+const long = { timeoutMs: 10_000 };
 
-const ask: Record<Verdict, (driver: LockDriver, mode?: "exclusive" | "shared") => Promise<readonly unknown[]>> = {
-  acquire: (driver, mode = "exclusive") =>
+const ask: Record<Verdict, (driver: LockDriver, call: Call, mode?: "exclusive" | "shared") => Promise<readonly unknown[]>> = {
+  acquire: (driver, call, mode = "exclusive") =>
     driver.acquire(
       asked.keys.map((key) => ({ key, owner: asked.owner, ttlMs: asked.ttlMs, mode, ...(mode === "shared" ? { limit: 2 } : {}) })),
       call,
     ),
-  extend: (driver) =>
+  extend: (driver, call) =>
     driver.extend(
       asked.keys.map((key) => ({ key, owner: asked.owner, token: asked.token, ttlMs: asked.ttlMs, longestMs: asked.ttlMs })),
       call,
     ),
-  release: (driver) =>
+  release: (driver, call) =>
     driver.release(
       asked.keys.map((key) => ({ key, owner: asked.owner, token: asked.token })),
       call,
     ),
 };
 
-async function listed(driver: LockDriver): Promise<number> {
+export async function listed(driver: LockDriver): Promise<number> {
   let count = 0;
   for await (const { key, ...holder } of driver.list({})) {
     expect(typeof key).toBe("string");
@@ -54,13 +57,19 @@ async function listed(driver: LockDriver): Promise<number> {
 }
 
 /** What came of a call: its value, or the DriverError it rejected with. Nothing else may be thrown. */
-async function settled<R, T>({ open }: Replies<R>, reply: R, work: (driver: LockDriver) => Promise<T>): Promise<T | DriverError> {
-  const driver = open(reply);
+export async function settled<T>(work: () => Promise<T>): Promise<T | DriverError> {
   try {
-    return await work(driver);
+    return await work();
   } catch (error) {
     if (!isDriverError(error)) throw error;
     return error;
+  }
+}
+
+async function settledBy<R, T>({ open }: Replies<R>, reply: R, work: (driver: LockDriver) => Promise<T>): Promise<T | DriverError> {
+  const driver = open(reply);
+  try {
+    return await settled(() => work(driver));
   } finally {
     await driver.close();
   }
@@ -71,7 +80,7 @@ function expectToken(token: unknown): void {
   expect((token as bigint) > 0n && (token as bigint) < 2n ** 53n).toBe(true);
 }
 
-function expectHolder({ owner, token, mode, remainingMs, heldMs, metadata }: Holder): void {
+export function expectHolder({ owner, token, mode, remainingMs, heldMs, metadata }: Holder): void {
   expect([typeof owner, typeof remainingMs, typeof heldMs]).toEqual(["string", "number", "number"]);
   expectToken(token);
   expect(["exclusive", "shared"]).toContain(mode);
@@ -98,7 +107,7 @@ function expectVerdict(outcome: unknown): void {
 
 /** A verdict for each claim, as the contract has them. */
 async function judgeAny<R>(replies: Replies<R>, reply: R, verdict: Verdict, mode?: "exclusive" | "shared"): Promise<void> {
-  const outcomes = await settled(replies, reply, (driver) => ask[verdict](driver, mode));
+  const outcomes = await settledBy(replies, reply, (driver) => ask[verdict](driver, short, mode));
   if (isDriverError(outcomes)) return;
   expect(outcomes).toHaveLength(asked.keys.length);
   for (const outcome of outcomes) if (!isDriverError(outcome)) (verdict === "acquire" ? expectAcquired : expectVerdict)(outcome);
@@ -107,7 +116,7 @@ async function judgeAny<R>(replies: Replies<R>, reply: R, verdict: Verdict, mode
 /** Unknown, for one of the claims at least: what was garbled may be the answer to one alone. */
 async function judgeGarbled<R>(replies: Replies<R>, verdict: Verdict): Promise<void> {
   for (const reply of replies.garbled[verdict]) {
-    const outcomes = await settled(replies, reply, (driver) => ask[verdict](driver));
+    const outcomes = await settledBy(replies, reply, (driver) => ask[verdict](driver, long));
     // A throw is unknown for every claim, whatever it says (R2).
     if (isDriverError(outcomes)) continue;
     const isUnknown = (outcome: unknown) => isDriverError(outcome) && outcome.applied === "unknown";
@@ -121,7 +130,7 @@ async function judgeGarbledLook<R>(
   work: (driver: LockDriver) => Promise<unknown>,
 ): Promise<void> {
   for (const reply of replies.garbled[look]) {
-    const shown = await settled(replies, reply, work);
+    const shown = await settledBy(replies, reply, work);
     if (!isDriverError(shown)) expect.fail(`${inspect(reply)} is taken for ${inspect(shown)}`);
   }
 }
@@ -148,25 +157,25 @@ export const judgements: Readonly<Record<string, <R>(replies: Replies<R>) => Pro
   "any reply to inspect and list is holders and records, or an error": (replies) =>
     fc.assert(
       fc.asyncProperty(replies.any, async (reply) => {
-        const found = await settled(replies, reply, (driver) => driver.inspect("a", call));
+        const found = await settledBy(replies, reply, (driver) => driver.inspect("a", short));
         if (!isDriverError(found)) for (const holder of found) expectHolder(holder);
-        await settled(replies, reply, listed);
+        await settledBy(replies, reply, listed);
       }),
       runs,
     ),
   "any reply to sweep and ping is a number and silence, or an error": (replies) =>
     fc.assert(
       fc.asyncProperty(replies.any, async (reply) => {
-        const swept = await settled(replies, reply, (driver) => driver.sweep(call));
+        const swept = await settledBy(replies, reply, (driver) => driver.sweep(short));
         if (!isDriverError(swept)) expect(Number.isInteger(swept) && swept >= 0, String(swept)).toBe(true);
-        await settled(replies, reply, (driver) => driver.ping(call));
+        await settledBy(replies, reply, (driver) => driver.ping(short));
       }),
       runs,
     ),
   "a garbled reply to acquire is unknown": (replies) => judgeGarbled(replies, "acquire"),
   "a garbled reply to extend is unknown": (replies) => judgeGarbled(replies, "extend"),
   "a garbled reply to release is unknown": (replies) => judgeGarbled(replies, "release"),
-  "a garbled reply to inspect is an error": (replies) => judgeGarbledLook(replies, "inspect", (driver) => driver.inspect("a", call)),
+  "a garbled reply to inspect is an error": (replies) => judgeGarbledLook(replies, "inspect", (driver) => driver.inspect("a", long)),
   "a garbled reply to list is an error": (replies) => judgeGarbledLook(replies, "list", listed),
 };
 
