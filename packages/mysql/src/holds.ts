@@ -188,9 +188,11 @@ interface Change {
 async function inBoth(run: Run, names: Tables, rows: readonly (readonly Value[])[], change: Change): Promise<number> {
   const options = { waitOnce: true };
   const exclusive = await run(change.exclusive(names, rows), options);
-  if (exclusive.affected >= rows.length) return rows.length;
+  if (exclusive.affected === rows.length) return rows.length;
   const shared = await run(change.shared(names, rows), options);
-  return exclusive.affected + shared.affected;
+  const changed = exclusive.affected + shared.affected;
+  if (changed > rows.length) throw new TypeError("more leases than claims");
+  return changed;
 }
 
 /** How a statement names what the claim at hand says. */

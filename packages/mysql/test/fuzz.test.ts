@@ -74,7 +74,7 @@ const garbledRows = [
   ...noRows,
   ...wrongCells.flatMap((cells, place) => cells.map((wrong) => [lease.with(place, wrong as never)])),
   [lease.slice(0, 5)],
-  [[...lease, text("more")]],
+  [[...lease, text("1"), text("more")]],
 ];
 const garbledNumbers = ["x", 1.5, -1, Number.NaN, null, undefined, {}];
 
@@ -82,7 +82,7 @@ const garbledRowsAnd = (packets: readonly unknown[]): Reply[] => [
   ...garbledRows.map((rows) => ({ rows, packet: ok })),
   ...packets.map((packet) => ({ rows: [], packet })),
 ];
-const noCounts = [...noPackets, ...garbledNumbers.map((affectedRows) => ({ affectedRows, insertId: 0 }))];
+const noCounts = [...noPackets, ...[...garbledNumbers, 3].map((affectedRows) => ({ affectedRows, insertId: 0 }))];
 const noTokens = [...garbledNumbers, 2 ** 53, "18446744073709551615"].map((insertId) => ({ affectedRows: 2, insertId }));
 
 describe("a reply:", () => {
