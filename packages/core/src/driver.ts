@@ -7,7 +7,9 @@
  * - **R1 attempt**: a call never waits for a *held* lock. Within `timeoutMs` it may repeat what the server certainly did not apply (busy
  *   file, deadlock victim, moved slot).
  * - **R2 three answers**: yes, no, unknown. Contention is a result, not an error. A {@link DriverError} says whether the claim was certainly
- *   not applied or whether that is unknown; a throw means unknown for every claim of the batch.
+ *   not applied or whether that is unknown; a throw means unknown for every claim of the batch. A server's answer that cannot be read (of a
+ *   wrong type or length, no number, out of range) is unknown for the claims it was for, and an error of `inspect`, `list` and `sweep`: never a
+ *   guess, since a proxy may have given it, or a connection that is in the middle of something else.
  * - **R3 atomic**: one server-side atomic decision for each claim: exclusive iff there is no other live lease; shared iff there is no live
  *   exclusive lease and, with a limit, fewer than `limit` live shared ones.
  * - **R4 idempotent**: the owner of a live lease that asks again in the same mode is granted again: same token, TTL renewed (never
@@ -15,7 +17,8 @@
  * - **R5 time**: a lease lives at least `ttlMs` from when the claim was sent; the result says the TTL really given, rounded up. No absolute
  *   time of a client ever crosses the wire (Gray and Cheriton, "Leases", 1989).
  * - **R6 token**: greater than every token granted before on that key, over release, expiry, takeover, sweep, client restart and, where the
- *   server keeps data, server restart. Extending and asking again keep it. It is minted at the decision, not before.
+ *   server keeps data, server restart. Extending and asking again keep it. It is minted at the decision, not before, and lies between 1 and
+ *   2^53 − 1.
  * - **R7 bounded**: records are bounded by live leases (plus ended ones not yet swept), never by the number of keys ever used.
  * - **R8 extend**: true only while that owner's lease with that token is live. Never resurrects. Never shortens, except that a lease which
  *   outlasts `longestMs` (the server's clock stepped back) must be cut back to `ttlMs`.
