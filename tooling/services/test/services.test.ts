@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import { type Service, startEtcd, startMysql, startRedis, startRedisCluster, startRedisSentinel } from "../src/index.ts";
 import { installHint } from "../src/install.ts";
 
@@ -69,6 +69,12 @@ it("a MariaDB server greets its clients and restarts", async () => {
   expect(runs(mysql.pid)).toBe(true);
   await mysql.stop();
   expect(existsSync(mysql.folder)).toBe(false);
+});
+
+it("the mysqld of MySQL that DLOCK_TEST_MYSQLD names is asked for instead of MariaDB", async () => {
+  vi.stubEnv("DLOCK_TEST_MYSQLD", "/nowhere/mysqld");
+  await expect(startMysql()).rejects.toThrow("/nowhere/mysqld is not on the PATH");
+  vi.unstubAllEnvs();
 });
 
 it("three etcd servers stay healthy when one of them is killed", async () => {
