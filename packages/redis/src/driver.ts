@@ -258,8 +258,9 @@ class RedisDriver implements RedisLockDriver {
       (error: unknown) => {
         if (!isDriverError(error)) throw error;
         this.#heed(error, group);
-        // While a slot moves, a script that names keys on both sides is refused: then each key is asked for where it is.
-        if (part.length === 1 || !error.message.includes("TRYAGAIN")) return part.map(() => error);
+        // While a slot moves, a script that names keys on both sides is refused (before Redis 7 by each side pointing at the other): then each
+        // key is asked for where it is.
+        if (part.length === 1 || !/TRYAGAIN|redirections/.test(error.message)) return part.map(() => error);
         return Promise.all(part.map((claim) => this.#decideIn(decision, [claim], group, endsAt))).then((outcomes) => outcomes.flat());
       },
     );

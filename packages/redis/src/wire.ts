@@ -123,6 +123,8 @@ export class Wire {
     if (isReply(error)) return refusedBy(error.message, error);
     const message = error instanceof Error ? error.message : "";
     if (isCluster(this.client)) this.client.refreshSlotsCache();
+    // The last of so many answers, none of which did anything. A client of the user's may also have sent it again over a connection that broke.
+    if (this.owned && message.startsWith("Too many Cluster redirections")) return refusedBy(message, error);
     // ioredis says this when it has not written the command.
     if (message.includes("enableOfflineQueue")) return unreachable("it broke just now");
     return interrupted(error);

@@ -4,8 +4,8 @@ import { type RedisCluster, type RedisSentinel, startRedisCluster, startRedisSen
 import { Cluster, Redis } from "ioredis";
 import { afterEach, describe, expect, it } from "vitest";
 import { redisDriver } from "../src/index.ts";
-import { groupOf, slotOfGroup } from "../src/protocol.ts";
-import { call, exclusive, grant, only, persist, ttlMs } from "./claims.ts";
+import { groupOf, Names, slotOfGroup } from "../src/protocol.ts";
+import { call, exclusive, expectError, grant, only, persist, ttlMs } from "./claims.ts";
 
 const closing: (() => unknown)[] = [];
 
@@ -183,6 +183,16 @@ describe("on a Cluster", () => {
     const claims = same.map((key) => ({ key, owner: "me", token: tokens.get(key) as bigint, ttlMs, longestMs: ttlMs }));
     // Half of the records are there, half still here, in no order.
     for (const name of names.filter((_, index) => index % 2 === 0)) await from.migrate("127.0.0.1", target?.port as number, name, 0, 5_000);
+    // Older servers send a client to and fro until it gives up, which does nothing either: so does this client at once.
+    const nodes = [{ host: "127.0.0.1", port: servers.nodes[0]?.port as number }];
+    const rigid = redisDriver({ cluster: { nodes, options: { maxRedirections: 0 } } });
+    closing.push(() => rigid.close());
+    const moved = claims.filter(({ key }) => names.indexOf(new Names("lock:").record(key)) % 2 === 0);
+    expectError(await only(rigid.extend(moved.slice(0, 1), call)), {
+      applied: "no",
+      retryable: true,
+      says: /redirections.*the Cluster is changing/,
+    });
     for (const each of [driver, second]) {
       expect(await each.extend(claims, call)).toEqual(claims.map(() => true));
       const some = claims.splice(0, 5);
