@@ -9,15 +9,16 @@ import type { LockBackendError } from "./errors.js";
 import type { Lease } from "./lease.js";
 import type { AcquireSpec } from "./options.js";
 import type { Entry } from "./schedule.js";
+import { TransientMap } from "./transient-map.js";
 import { breakIsDue, pauseMs, rivalsAreNear, turnIsOver } from "./turns.js";
 import { Watch } from "./watch.js";
 
 /** All gates of a provider. A gate exists while somebody waits for its key or holds it. */
 export class Gates {
   readonly #engine: Engine;
-  readonly #byKey = new Map<string, Gate>();
+  readonly #byKey = new TransientMap<Gate>();
   /** An owner the user gave has gates of its own: "the same holder wherever it asks" does not stand in line. */
-  readonly #byOwner = new Map<string, Gate>();
+  readonly #byOwner = new TransientMap<Gate>();
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -53,11 +54,7 @@ export class Gates {
 
   /** What waits fails, what is held is lost and released. */
   close(error: (key: string) => Error): void {
-    for (const gates of [this.#byKey, this.#byOwner]) for (const gate of [...gates.values()]) gate.close(error);
-  }
-
-  get size(): number {
-    return this.#byKey.size + this.#byOwner.size;
+    for (const gates of [this.#byKey, this.#byOwner]) for (const [, gate] of [...gates.entries()]) gate.close(error);
   }
 }
 
@@ -69,7 +66,7 @@ export class Gate implements Entry {
   /** Grows with each notification: one that overtakes the reply of a refused attempt is not lost. */
   wakes = 0;
   readonly #engine: Engine;
-  readonly #gates: Map<string, Gate>;
+  readonly #gates: TransientMap<Gate>;
   readonly #id: string;
   readonly #ofOneOwner: boolean;
   /** Waiters that do not talk to the server, oldest first. */
@@ -91,7 +88,7 @@ export class Gate implements Entry {
   #turnIsOver = false;
   #advancing = false;
 
-  constructor(engine: Engine, key: string, gates: Map<string, Gate>, id: string, ofOneOwner: boolean) {
+  constructor(engine: Engine, key: string, gates: TransientMap<Gate>, id: string, ofOneOwner: boolean) {
     this.#engine = engine;
     this.key = key;
     this.#gates = gates;

@@ -1,6 +1,6 @@
 /** What the "server" of this backend keeps: leases, queue places, watches, one token counter. It decides each claim at once; nothing waits. */
 import type { AcquireClaim, AcquireResult, Clock, ExtendClaim, Holder, ReleaseClaim } from "@dlock/core";
-import { systemClock } from "@dlock/core";
+import { systemClock, TransientMap } from "@dlock/core";
 import { Watches } from "./watches.js";
 
 interface Lease {
@@ -10,6 +10,13 @@ interface Lease {
   readonly grantedAt: number;
   endsAt: number;
   readonly metadata: string | undefined;
+}
+
+/** Lists of records by key. */
+interface Records<T> {
+  get(key: string): T[] | undefined;
+  set(key: string, records: T[]): unknown;
+  delete(key: string): unknown;
 }
 
 interface Place {
@@ -39,7 +46,7 @@ export class MemoryStore {
   readonly clock: Clock;
   readonly watches: Watches;
   /** By key, in the order of the grants; ended leases stay until the key is touched or swept. No key has an empty list. */
-  readonly #leases = new Map<string, Lease[]>();
+  readonly #leases = new TransientMap<Lease[]>();
   /** By key, first come first (R13). Touched only while anyone queues. */
   readonly #places = new Map<string, Place[]>();
   /** One counter for all keys: it outlives every record, and no record has to outlive its lease for it (R6, R7). */
@@ -53,7 +60,7 @@ export class MemoryStore {
   /** How many records are kept: leases and places, ended ones not yet removed included. */
   get size(): number {
     let size = 0;
-    for (const leases of this.#leases.values()) size += leases.length;
+    for (const [, leases] of this.#leases.entries()) size += leases.length;
     for (const places of this.#places.values()) size += places.length;
     return size;
   }
@@ -116,13 +123,13 @@ export class MemoryStore {
     return live?.map((lease) => holderOf(lease, now)) ?? [];
   }
 
-  keys(): Iterable<string> {
-    return this.#leases.keys();
+  keys(): string[] {
+    return [...this.#leases.entries()].map(([key]) => key);
   }
 
   sweep(now: number): number {
     const before = this.size;
-    for (const key of this.#leases.keys()) prune(this.#leases, key, now);
+    for (const key of this.keys()) prune(this.#leases, key, now);
     for (const key of this.#places.keys()) prune(this.#places, key, now);
     return before - this.size;
   }
@@ -161,7 +168,7 @@ function latestEnd(places: readonly Place[], count: number): number {
 }
 
 /** What is left of a key's records at `now`; ended ones are removed. */
-function prune<T extends { endsAt: number }>(map: Map<string, T[]>, key: string, now: number): T[] | undefined {
+function prune<T extends { endsAt: number }>(map: Records<T>, key: string, now: number): T[] | undefined {
   const records = map.get(key);
   if (records === undefined || records.every((record) => record.endsAt > now)) return records;
   const live = records.filter((record) => record.endsAt > now);
@@ -170,12 +177,12 @@ function prune<T extends { endsAt: number }>(map: Map<string, T[]>, key: string,
   return live.length > 0 ? live : undefined;
 }
 
-function append<T>(map: Map<string, T[]>, key: string, records: T[] | undefined, record: T): void {
+function append<T>(map: Records<T>, key: string, records: T[] | undefined, record: T): void {
   if (records === undefined) map.set(key, [record]);
   else records.push(record);
 }
 
-function remove<T>(map: Map<string, T[]>, key: string, records: T[], index: number): void {
+function remove<T>(map: Records<T>, key: string, records: T[], index: number): void {
   if (records.length === 1) map.delete(key);
   else records.splice(index, 1);
 }
