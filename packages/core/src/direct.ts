@@ -9,7 +9,7 @@ import { driverError, isDriverError, LockBackendError, LockNotHeldError, malform
 import { checkKey, checkOwner, describe } from "./key.js";
 import type { Lease } from "./lease.js";
 import { ownerOf } from "./lock.js";
-import { checkKnown, checkNumber } from "./options.js";
+import { checkKnown, checkNumber, longestMs } from "./options.js";
 import { refresh } from "./renewer.js";
 import type { Entry } from "./schedule.js";
 
@@ -70,7 +70,8 @@ export class Direct {
     const held =
       token !== undefined &&
       (await this.#answer<boolean>("renew", key, (receiver) =>
-        renewals.submit({ key, owner, token, ttlMs, longestMs: ttlMs }, spec.base.attemptTimeoutMs, receiver, clock.now()),
+        // Its holder may have been promised any time: a shorter renewal must not cut that back (R8).
+        renewals.submit({ key, owner, token, ttlMs, longestMs }, spec.base.attemptTimeoutMs, receiver, clock.now()),
       ));
     if (!held) throw new LockNotHeldError(key, `${owner} does not hold it`);
   }

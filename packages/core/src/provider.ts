@@ -92,7 +92,7 @@ export interface LockProvider extends AsyncDisposable {
   ping(): Promise<void>;
   /**
    * Renews the lease of `owner`: the owner of a handle of this provider, one that `inspect` shows, or one that the user gave, wherever it was
-   * taken.
+   * taken. A shorter TTL than it has shortens nothing.
    *
    * @throws LockNotHeldError when that owner does not hold the key.
    */

@@ -334,4 +334,20 @@ describe("renewing by name", () => {
     expect(await errorOf(clock.until(locks.renew("a", "nobody", 20_000)))).toMatchObject({ code: "DLOCK_NOT_HELD" });
     expect(await errorOf(clock.until(locks.renew("b", "worker", 20_000)))).toMatchObject({ code: "DLOCK_NOT_HELD" });
   });
+
+  test("for a shorter time shortens nothing that its holder was promised, neither once nor in a rhythm", async () => {
+    const { clock, driver, locks, another } = scenario();
+    const lock = await clock.until(another().locks.lock("a", { ttlMs: 300_000, autoRenew: false }));
+    const owner = (await clock.until(locks.inspect("a")))[0]?.owner as string;
+    await clock.until(locks.renew("a", owner, 10_000));
+    expect(driver.table.holders("a")[0]?.remainingMs).toBe(300_000);
+    const controller = new AbortController();
+    const renewing = locks.autoRenew("a", owner, { signal: controller.signal });
+    await clock.advance(15_000);
+    controller.abort();
+    await renewing;
+    await clock.advance(200_000);
+    expect(lock.isHeld).toBe(true);
+    expect(await clock.until(locks.tryLock("a"))).toBeUndefined();
+  });
 });
