@@ -34,6 +34,11 @@ const meanings: readonly Meaning[] = [
     remedy: "the user lacks a permission: the README of @dlock/redis lists those needed",
     retryable: false,
   },
+  {
+    pattern: /unknown command .ssubscribe/i,
+    remedy: "a Cluster before Redis 7 has no sharded pub/sub: waiters are woken by time only",
+    retryable: false,
+  },
   { pattern: /BUSY /, remedy: "a script of somebody else blocks the server", retryable: true },
   { pattern: /protected mode|DENIED/, remedy: "the server is in protected mode", retryable: false },
 ];

@@ -1,7 +1,7 @@
 /** Who waits for which key, and on which connection that is heard: one for the server, or one for each master of a Cluster. */
 import type { Clock, Timer } from "@dlock/core";
 import type { Redis, RedisOptions } from "ioredis";
-import { unreachable } from "./errors.js";
+import { isReply, refusedBy, unreachable } from "./errors.js";
 import { Subscriber } from "./subscriber.js";
 import { isCluster, masterOf, type Wire } from "./wire.js";
 
@@ -50,9 +50,10 @@ export class Watches {
     try {
       await this.#place(watching);
     } catch (error) {
-      if (!this.#wire.sharded || !this.#watching.has(watching)) {
+      const refusal = isReply(error) ? refusedBy(error.message, error) : undefined;
+      if (!this.#wire.sharded || !this.#watching.has(watching) || refusal?.retryable === false) {
         this.#stop(watching);
-        throw error;
+        throw refusal ?? error;
       }
       // The slot has moved, or its master is away: the search goes on beside the waiter's own timers.
       watching.at?.remove(channel, wake);

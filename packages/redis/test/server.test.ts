@@ -216,6 +216,15 @@ it("a Cluster needs no more permissions than the README lists", async () => {
     });
     await woken;
   }
+  for (const { url } of cluster.nodes) {
+    const admin = new Redis(url);
+    await admin.acl("SETUSER", "locks", "-ssubscribe");
+    admin.disconnect();
+  }
+  // Subscriptions that stand already may go on.
+  const deaf = redisDriver({ url: `redis://locks:pass@127.0.0.1:${cluster.nodes[0]?.port}?cluster=true` });
+  closing.push(() => deaf.close());
+  await expect(deaf.watch?.({ key: "a", owner: "two" }, () => {})).rejects.toThrow(/NOPERM.*README/);
 }, 30_000);
 
 describe("a server with something else under a name", () => {
