@@ -116,7 +116,12 @@ function isOurs(row: unknown): row is LeaseRow {
   const { mode, metadata, token } = cells;
   if (!((mode === "exclusive" || mode === "shared") && (metadata === null || typeof metadata === "string"))) return false;
   for (const name in kinds) if (typeof cells[name] !== kinds[name as keyof typeof kinds]) return false;
-  return (token as bigint) > 0n && (token as bigint) < 2n ** 53n;
+  return isToken(token);
+}
+
+/** As the contract bounds them. */
+function isToken(value: unknown): value is bigint {
+  return typeof value === "bigint" && value > 0n && value < 2n ** 53n;
 }
 
 /** What is none of ours is told, and not reckoned with. @throws DriverError. */
@@ -164,8 +169,8 @@ function prepareStatements(db: SqliteDatabase): Statements {
     // As a bigint: a number would be bound as REAL and make the sum one, which has no digits to spare above 2^53.
     mint: (count) => {
       const last = mint.get(BigInt(count));
-      if (typeof last === "bigint") return last;
-      throw damaged(db, "the row last_token of dlock_meta is no whole number, or is not there");
+      if (isToken(last)) return last;
+      throw damaged(db, "the row last_token of dlock_meta is no whole number below 2^53, or is not there");
     },
     leasesOf: (key) => leasesOf.all(key).map((row) => checked(db, row)),
     lease: (key, owner) => optional(db, lease.get(key, owner)),

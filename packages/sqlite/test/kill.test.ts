@@ -53,17 +53,20 @@ it("a lease of a process that is gone stands until its TTL, and a sweep removes 
   expect(await driver.sweep(call)).toBe(1);
 });
 
-it("tokens beyond 2^53 keep every digit", async () => {
+it("tokens keep every digit up to 2^53, beyond which none is granted", async () => {
   const path = temporaryFile();
   const first = sqliteDriver(path);
   await first.ping(call);
   await first.close();
   const raw = new Database(path);
-  raw.exec("UPDATE dlock_meta SET value = 9007199254740992 WHERE name = 'last_token'");
+  raw.exec("UPDATE dlock_meta SET value = 9007199254740989 WHERE name = 'last_token'");
   raw.close();
   const driver = sqliteDriver(path);
   onTestFinished(() => driver.close());
-  expect(await grant(driver, { key: "a", owner: "o" })).toBe(9_007_199_254_740_993n);
-  expect(await grant(driver, { key: "b", owner: "o" })).toBe(9_007_199_254_740_994n);
-  expect(await driver.inspect("a", call)).toMatchObject([{ token: 9_007_199_254_740_993n }]);
+  expect(await grant(driver, { key: "a", owner: "o" })).toBe(9_007_199_254_740_990n);
+  expect(await grant(driver, { key: "b", owner: "o" })).toBe(9_007_199_254_740_991n);
+  expect(await driver.inspect("a", call)).toMatchObject([{ token: 9_007_199_254_740_990n }]);
+  expect(await driver.acquire([{ key: "c", owner: "o", ttlMs: 1_000, mode: "exclusive" }], call)).toMatchObject([
+    { dlockDriverError: true, applied: "no", message: expect.stringContaining("last_token") },
+  ]);
 });
