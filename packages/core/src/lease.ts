@@ -9,7 +9,7 @@ import { isDriverError, LockBackendError, type LossReason } from "./errors.js";
 import type { Gate } from "./gate.js";
 import { LockHandle, ownerOf } from "./lock.js";
 import { fieldsOf } from "./logger.js";
-import type { AcquireSpec } from "./options.js";
+import { type AcquireSpec, longestMs } from "./options.js";
 import { lateRenewal, nextRenewal, renew } from "./renewer.js";
 import type { Entry } from "./schedule.js";
 import { publicToken } from "./token.js";
@@ -48,7 +48,7 @@ export class Lease implements Entry {
   maxHoldAt: number;
   /** When the present holder has held it for so long that it is told. */
   heldLongAt: number;
-  /** The longest TTL ever asked for: no renewal shortens it (R8). */
+  /** The longest TTL it may have been promised: no renewal shortens it (R8). */
   longestMs: number;
   /** Whether, when and how it is renewed. */
   autoRenew: boolean;
@@ -79,7 +79,8 @@ export class Lease implements Entry {
     this.ttlMs = spec.ttlMs;
     this.grantedAt = grant.now;
     this.deadline = grant.sentAt + grant.ttlMs - driftMs(grant.ttlMs);
-    this.longestMs = grant.ttlMs;
+    // Who has the same owner in another process may have been promised more.
+    this.longestMs = spec.owner === undefined ? grant.ttlMs : longestMs;
     this.spec = spec;
     this.maxHoldAt = grant.now + spec.maxHoldMs;
     this.heldLongAt = grant.now + engine.spec.heldLongMs;

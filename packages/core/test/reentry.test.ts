@@ -78,6 +78,19 @@ describe("the same owner", () => {
     expect(there.token).toBe(here.token);
   });
 
+  test("is renewed in one process without cutting back what the other was promised", async () => {
+    const { clock, locks, another } = scenario();
+    const here = await clock.until(locks.lock("a", { owner: "me", ttlMs: 60_000, autoRenew: false }));
+    const there = another();
+    await clock.until(there.locks.lock("a", { owner: "me", ttlMs: 10_000 }));
+    await clock.advance(5_000);
+    // That process is gone.
+    for (const operation of ["extend", "release"] as const) there.driver.always(operation, silent);
+    await clock.advance(20_000);
+    expect(here.isHeld).toBe(true);
+    expect(await clock.until(another().locks.tryLock("a"))).toBeUndefined();
+  });
+
   test("in another mode waits, as for anyone else", async () => {
     const { clock, locks } = scenario();
     const first = await clock.until(locks.lock("a", { owner: "me" }));
