@@ -23,6 +23,8 @@ export interface BatcherOptions<C extends Claim, R> {
   unique: "key" | "key and owner";
   laneOf: ((key: string) => string) | undefined;
   maxBatch: number;
+  /** So many answers are told at most before what follows from them is on its way. */
+  mostTold: number;
   /** Whether a call in flight keeps the process alive. */
   keepsAlive: boolean;
   clock: Clock;
@@ -109,6 +111,8 @@ class Lane<C extends Claim, R> implements Entry {
   /** When they were made: an attempt's time counts from there, sent or not. */
   #madeAt: number[] = [];
   #inFlight = 0;
+  /** How many flights have landed and still have answers to tell. */
+  #telling = 0;
   #lastSentAt = 0;
   #flushing = false;
   #whenIdle: (() => void)[] = [];
@@ -120,7 +124,7 @@ class Lane<C extends Claim, R> implements Entry {
   }
 
   get idle(): boolean {
-    return this.#inFlight === 0 && this.#claims.length === 0;
+    return this.#inFlight === 0 && this.#telling === 0 && this.#claims.length === 0;
   }
 
   untilIdle(): Promise<void> {
@@ -190,10 +194,16 @@ class Lane<C extends Claim, R> implements Entry {
   /** A flight has come to its end; its answers are about to be delivered. */
   landed(sentAt: number, now: number): void {
     this.#inFlight--;
+    this.#telling++;
     this.usualMs += (now - sentAt - this.usualMs) / 8;
     if (this.#claims.length > 0 && !this.#flushing) this.#flushSoon(now);
+  }
+
+  /** All answers of a flight are delivered. */
+  told(): void {
+    this.#telling--;
     // In a microtask: the answers may bring new claims.
-    else if (this.#whenIdle.length > 0) queueMicrotask(() => this.#tellIdle());
+    if (this.#whenIdle.length > 0) queueMicrotask(() => this.#tellIdle());
   }
 
   #tellIdle(): void {
@@ -283,16 +293,28 @@ class Flight<C extends Claim, R> implements Entry {
       this.#fail(driverError("the driver did not answer each claim of the batch", { applied: "unknown", retryable: true }));
       return;
     }
-    const now = this.#end();
-    for (let i = 0; i < answers.length; i++) {
+    const parts = Math.ceil(answers.length / this.#options.mostTold);
+    this.#tell(answers, 0, Math.ceil(answers.length / parts), this.#end());
+  }
+
+  /**
+   * Part by part: what follows from the answers of one goes out before the next is told, so that the server and this process work at the same
+   * time. It goes out in microtasks, and those come before the next tick.
+   */
+  #tell(answers: readonly unknown[], from: number, count: number, now: number): void {
+    const end = Math.min(from + count, answers.length);
+    for (let i = from; i < end; i++) {
       (this.#receivers[i] as Receiver<R>).onOutcome(checked(answers[i], this.#options), this.#sentAt, now);
     }
+    if (end === answers.length) this.#lane.told();
+    else process.nextTick(() => this.#tell(answers, end, count, this.#options.clock.now()));
   }
 
   #fail(error: DriverError): void {
     if (this.#over) return;
     const now = this.#end();
     for (const receiver of this.#receivers) receiver.onOutcome(error, this.#sentAt, now);
+    this.#lane.told();
   }
 
   #end(): number {

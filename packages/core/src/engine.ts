@@ -51,7 +51,8 @@ export function createEngine(driver: LockDriver, spec: ProviderSpec, instanceId:
   const { immediate } = driver;
   const { maxBatch } = driver.capabilities;
   const laneOf = driver.laneOf?.bind(driver);
-  const shared = { laneOf, maxBatch, clock, schedule };
+  const mostTold = driver.capabilities.scope === "network" ? partOfAnswers : Number.POSITIVE_INFINITY;
+  const shared = { laneOf, maxBatch, mostTold, clock, schedule };
   const isBoolean = (value: unknown): value is boolean => typeof value === "boolean";
   const engine: Engine = {
     driver,
@@ -94,6 +95,9 @@ export function createEngine(driver: LockDriver, spec: ProviderSpec, instanceId:
   };
   return Object.assign(engine, { gates: new Gates(engine), undo: new Undo(engine) });
 }
+
+/** Enough for a server to be at work while this process is, and few enough calls more. */
+const partOfAnswers = 128;
 
 /** At most 2^31 − 1 ms are asked for, and rounding up does not double that. */
 const longestGrantMs = 2 ** 32;

@@ -37,6 +37,39 @@ describe("batches", () => {
     expect(driver.of("release").length).toBeLessThanOrEqual(20);
   });
 
+  test("that are large are told in parts over a network: what follows from one is on its way before the next is told", async () => {
+    const { clock, driver, locks } = scenario();
+    driver.always("acquire", slow(1, 1)).always("release", slow(1, 1));
+    const cycle = async (key: string) => (await locks.lock(key)).unlock();
+    await clock.until(Promise.all(keys(300).map(cycle)));
+    expect(driver.calls.map(({ operation, claims }) => [operation, claims.length])).toEqual([
+      ["acquire", 300],
+      ["release", 100],
+      ["release", 200],
+    ]);
+  });
+
+  test("are told at once where there is no network to work meanwhile", async () => {
+    const { clock, driver, locks } = scenario({}, { capabilities: { scope: "host" } });
+    driver.always("acquire", slow(1, 1));
+    const cycle = async (key: string) => (await locks.lock(key)).unlock();
+    await clock.until(Promise.all(keys(300).map(cycle)));
+    expect(driver.calls.map(({ operation, claims }) => [operation, claims.length])).toEqual([
+      ["acquire", 300],
+      ["release", 300],
+    ]);
+  });
+
+  test("told in parts leave nothing behind when the provider is closed in between", async () => {
+    const { clock, driver, locks } = scenario();
+    driver.always("acquire", slow(1, 1));
+    const closed = Promise.race(keys(300).map((key) => locks.lock(key))).then(() => locks.close());
+    await clock.until(closed);
+    expect(driver.claimsOf("acquire")).toHaveLength(300);
+    expect(driver.table.size).toBe(0);
+    expect(locks.stats().active).toBe(0);
+  });
+
   test("are never larger than the driver allows", async () => {
     const { clock, driver, locks } = scenario({}, { capabilities: { maxBatch: 7 } });
     const held = await clock.until(Promise.all(keys(100).map((key) => locks.lock(key))));
