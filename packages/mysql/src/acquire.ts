@@ -25,6 +25,9 @@ import {
 } from "./sql.js";
 import { type Lease, readHolders, readLeases } from "./views.js";
 
+/** Many: even where sweeps follow one another without a pause, most tries meet none. */
+const mostTries = 20;
+
 /** More holders than this can never be. */
 const noLimit = 2 ** 32 - 1;
 
@@ -73,7 +76,7 @@ async function lockedKeys(run: Run, { leases }: Tables, claims: readonly Acquire
 }
 
 /** The verdicts by key, in a few statements however many claims. */
-async function attempt(run: Run, names: Tables, claims: readonly AcquireClaim[]): Promise<Map<string, AcquireResult>> {
+async function attempt(run: Run, names: Tables, claims: readonly AcquireClaim[], tries = mostTries): Promise<Map<string, AcquireResult>> {
   const exclusive = claims.filter(({ mode }) => mode === "exclusive");
   const shared = claims.filter(({ mode }) => mode === "shared");
   const results = new Map<string, AcquireResult>();
@@ -113,10 +116,14 @@ async function attempt(run: Run, names: Tables, claims: readonly AcquireClaim[])
   }
   const behindHolders = claims.filter(({ key }) => !results.has(key));
   const holders = behindHolders.length === 0 ? [] : await readHolders(run, names, behindHolders);
+  const swept: AcquireClaim[] = [];
   for (const claim of behindHolders) {
     const inTheWay = holders.filter(({ key }) => key === claim.key);
+    if (claim.mode === "shared" && inTheWay.length === 0) swept.push(claim);
     results.set(claim.key, refusal(claim, inTheWay));
   }
+  // Nothing is in their way: the key's row, opened to holders, went with a sweep before it had any.
+  if (swept.length > 0 && tries > 1) for (const [key, result] of await attempt(run, names, swept, tries - 1)) results.set(key, result);
   return results;
 }
 

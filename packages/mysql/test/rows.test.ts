@@ -278,3 +278,24 @@ describe("many clients at once", () => {
     expect(grants).toBeGreaterThan(1_000);
   });
 });
+
+describe("a shared claim on a key whose lease has ended", () => {
+  it("is granted however many sweeps come between its statements", async () => {
+    const sweeper = client();
+    let done = false;
+    const sweeping = (async () => {
+      while (!done) await sweeper.sweep(call);
+    })();
+    const round = async (key: string) => {
+      await grant(one, claim(key, { ttlMs: 50 }));
+      await expect.poll(() => two.inspect(key, call), { interval: 2 }).toEqual([]);
+      expect(await tryOne(two, claim(key, { mode: "shared" }))).toMatchObject({ acquired: true });
+    };
+    try {
+      for (let at = 0; at < 100; at += 5) await Promise.all([0, 1, 2, 3, 4].map((more) => round(`swept ${at + more}`)));
+    } finally {
+      done = true;
+      await sweeping;
+    }
+  });
+});
