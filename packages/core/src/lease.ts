@@ -67,6 +67,8 @@ export class Lease implements Entry {
   /** The leases of a gate form a list. */
   nextInGate: Lease | undefined;
   readonly #ghostUntil: number;
+  /** It was lost by its time, while renewals without an answer may have made it live on at the server: so its holder gives it back. */
+  #livesOn = false;
   /** More than one only for an owner the user gave. Weak from the first renewal on, so that a dropped handle is seen. */
   #handles: (LockHandle | WeakRef<LockHandle>)[] = [];
 
@@ -217,6 +219,9 @@ export class Lease implements Entry {
     engine.stats.lost += holds;
     if (reason === "expired") engine.stats.expired += holds;
     this.state = "ended";
+    const unsure = this.unanswered > 0 || this.unsureUntil > engine.clock.now();
+    // With more than one hold the work of another may go on; an owner the user gave may hold it elsewhere.
+    this.#livesOn = reason === "expired" && unsure && holds === 1 && this.spec.owner === undefined;
     for (const handle of handles) handle.onLost(reason);
     engine.logger?.warn({ ...fieldsOf(this.key, this.publicOwner, this.publicToken), reason }, "lock lost");
     engine.events.emit("lost", told);
@@ -250,6 +255,12 @@ export class Lease implements Entry {
     tellNext?.();
     if (kept) resolve(true);
     else new Release(this, resolve, reject).send(now);
+  }
+
+  /** Its holder has come to an end, after the loss. */
+  letGoLost(): void {
+    if (this.#livesOn) this.#undo({ until: this.engine.clock.now() + this.longestMs, untilAnswered: true, token: this.token });
+    this.#livesOn = false;
   }
 
   /** The server has answered the release. */

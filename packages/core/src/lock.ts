@@ -156,6 +156,7 @@ export class LockHandle implements Lock {
   #unlock(resolve: (held: boolean) => void, reject: (error: unknown) => void): void {
     const now = this.#lease.engine.clock.now();
     if (!this.#lease.isHeldAt(now)) {
+      this.#lease.letGoLost();
       resolve(false);
       return;
     }

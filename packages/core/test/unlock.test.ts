@@ -51,6 +51,37 @@ describe("unlock", () => {
     expect(driver.of("release")).toHaveLength(0);
   });
 
+  test("after the deadline gives back what renewals without an answer may have kept alive at the server", async () => {
+    const { clock, driver, locks, another } = scenario({ ttlMs: 300_000 });
+    const lock = await clock.until(locks.lock("a"));
+    driver.always("extend", lost);
+    await clock.advance(299_000);
+    expect(lock.isHeld).toBe(false);
+    // Its work may still be going on.
+    expect(await clock.until(another().locks.tryLock("a"))).toBeUndefined();
+    expect(await clock.until(lock.unlock())).toBe(false);
+    await clock.advance(10);
+    await clock.until(another().locks.withLock("a", { waitMs: 0 }, () => {}));
+    await clock.advance(700_000);
+    expect([driver.table.size, clock.pending]).toEqual([0, 0]);
+  });
+
+  test("after the deadline gives nothing back while another hold of the same lease goes on", async () => {
+    const { clock, driver, locks, another } = scenario({ ttlMs: 300_000 });
+    await clock.until(
+      locks
+        .withLock("a", async () => {
+          const inner = await locks.lock("a", { reentrant: true });
+          driver.always("extend", lost);
+          await clock.sleep(299_000);
+          expect(await inner.unlock()).toBe(false);
+          await clock.sleep(10);
+          expect(await another().locks.tryLock("a")).toBeUndefined();
+        })
+        .catch((error: { code: string }) => expect(error.code).toBe("DLOCK_LOST")),
+    );
+  });
+
   test("reports false when the second try finds nothing after the deadline", async () => {
     const { clock, driver, locks } = scenario({ ttlMs: 1_000, attemptTimeoutMs: 600 });
     const lock = await clock.until(locks.lock("a"));
