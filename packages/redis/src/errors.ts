@@ -67,6 +67,11 @@ export function isReply(error: unknown): error is Error {
   return error instanceof Error && error.name === "ReplyError";
 }
 
+/** An answer that will be the same the next time, such as that of a missing permission. */
+export function isFinal(error: unknown): error is Error {
+  return isReply(error) && !refusedBy(error.message).retryable;
+}
+
 /** The connection broke while the request was under way. */
 export function interrupted(cause: unknown): DriverError {
   const why = cause instanceof Error ? cause.message : String(cause);

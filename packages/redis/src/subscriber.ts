@@ -1,7 +1,7 @@
 /** Hears of releases: one connection for a server, whatever the number of keys, and nothing subscribed for long when nobody waits. */
 import type { Clock, Timer } from "@dlock/core";
 import type { Redis } from "ioredis";
-import { unanswered } from "./errors.js";
+import { isFinal, unanswered } from "./errors.js";
 import { Readiness } from "./readiness.js";
 import { cut } from "./wire.js";
 
@@ -112,9 +112,9 @@ export class Subscriber {
     try {
       await this.#subscribe(names);
       for (const name of names) this.#heard(name);
-    } catch {
-      // Not confirmed: another connection, and with it another try. The waiters' own timers go on meanwhile.
-      cut(this.#redis);
+    } catch (error) {
+      // Not confirmed: another connection, and with it another try, unless that would be answered alike. The waiters' own timers go on meanwhile.
+      if (!isFinal(error)) cut(this.#redis);
     }
   }
 

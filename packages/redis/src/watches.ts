@@ -1,7 +1,7 @@
 /** Who waits for which key, and on which connection that is heard: one for the server, or one for each master of a Cluster. */
 import type { Clock, Timer } from "@dlock/core";
 import type { Redis, RedisOptions } from "ioredis";
-import { isReply, refusedBy, unreachable } from "./errors.js";
+import { isFinal, isReply, refusedBy, unreachable } from "./errors.js";
 import { Subscriber } from "./subscriber.js";
 import { isCluster, masterOf, type Wire } from "./wire.js";
 
@@ -50,10 +50,9 @@ export class Watches {
     try {
       await this.#place(watching);
     } catch (error) {
-      const refusal = isReply(error) ? refusedBy(error.message, error) : undefined;
-      if (!this.#wire.sharded || !this.#watching.has(watching) || refusal?.retryable === false) {
+      if (!this.#wire.sharded || !this.#watching.has(watching) || isFinal(error)) {
         this.#stop(watching);
-        throw refusal ?? error;
+        throw isReply(error) ? refusedBy(error.message, error) : error;
       }
       // The slot has moved, or its master is away: the search goes on beside the waiter's own timers.
       watching.at?.remove(channel, wake);

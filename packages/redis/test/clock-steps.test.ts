@@ -22,7 +22,7 @@ beforeAll(async () => {
 });
 
 beforeEach(async () => {
-  await clock.step(0);
+  await step(0);
   await admin.flushall();
   driver = redisDriver({ url: server.url });
   locks = createLockProvider(redisDriver({ url: server.url }), { ttlMs: 1_500 });
@@ -40,10 +40,9 @@ afterAll(async () => {
 
 /** Steps, and makes sure that the server has noticed. */
 async function step(offsetSeconds: number): Promise<void> {
-  const [before] = await admin.time();
   await clock.step(offsetSeconds);
-  const [after] = await admin.time();
-  expect(Math.abs(Number(after) - Number(before) - offsetSeconds)).toBeLessThan(60);
+  // Valkey 9.1 looks at the wall clock now and then, and goes by the monotonic one in between.
+  await expect.poll(async () => Math.abs(Number((await admin.time())[0]) - Date.now() / 1_000 - offsetSeconds)).toBeLessThan(60);
 }
 
 function next<N extends "renewed" | "lost">(name: N): Promise<LockEvents[N]> {
