@@ -2,7 +2,7 @@
 import { InvalidLockKeyError } from "./errors.js";
 
 /** The longest key and the longest owner, in bytes of UTF-8: what an indexed column holds on every backend. */
-export const longestNameBytes = 255;
+const longestNameBytes = 255;
 
 /** @throws InvalidLockKeyError unless `key` is a string of 1 to 255 bytes of well-formed UTF-8. */
 export function checkKey(key: unknown): asserts key is string {
