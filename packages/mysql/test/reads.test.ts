@@ -1,4 +1,4 @@
-/** How many rows the statements read: as many as their claims need, however many others the tables have. */
+/** What a call costs the server: one statement where nobody is in the way, and no rows but those of its claims, however many others there are. */
 import { type AcquireClaim, isDriverError, type LockDriver } from "@dlock/core";
 import { createPool, type PoolConnection } from "mysql2";
 import type { RowDataPacket } from "mysql2/promise";
@@ -38,22 +38,27 @@ afterAll(async () => {
   pool.end();
 });
 
-/** The rows that the driver's sessions have read since they began. */
-async function reads(): Promise<number> {
+/** The sum of counters of the driver's sessions since they began: rows read, or statements. */
+async function counted(name: "Handler_read%" | "Questions"): Promise<number> {
   let sum = 0;
   for (const session of sessions) {
-    const [status] = await session.promise().query<RowDataPacket[]>("SHOW SESSION STATUS LIKE 'Handler_read%'");
+    const [status] = await session.promise().query<RowDataPacket[]>(`SHOW SESSION STATUS LIKE '${name}'`);
     for (const { Value } of status) sum += Number(Value);
   }
   return sum;
 }
 
-async function readsOf<T>(work: () => Promise<T>): Promise<{ result: T; read: number }> {
-  // What the looking itself reads, on the servers that keep these numbers in a table.
-  const before = await reads();
-  const looking = (await reads()) - before;
+async function costOf<T>(name: "Handler_read%" | "Questions", work: () => Promise<T>): Promise<{ result: T; cost: number }> {
+  // What the looking itself costs: it is a statement, and some servers keep the counters in a table.
+  const before = await counted(name);
+  const looking = (await counted(name)) - before;
   const result = await work();
-  return { result, read: (await reads()) - before - 2 * looking };
+  return { result, cost: (await counted(name)) - before - 2 * looking };
+}
+
+async function readsOf<T>(work: () => Promise<T>): Promise<{ result: T; read: number }> {
+  const { result, cost } = await costOf("Handler_read%", work);
+  return { result, read: cost };
 }
 
 describe(`beside ${rows} other keys and holders`, () => {
@@ -99,6 +104,22 @@ describe(`beside ${rows} other keys and holders`, () => {
       }
     });
   }
+
+  it("any number of exclusive locks are acquired, renewed and released by one statement each", async () => {
+    for (const count of [1, 2, 3, 640]) {
+      const wishes = Array.from({ length: count }, (_, i) => claim(`one of ${count}: ${i}`));
+      for (const _ of ["on new rows", "on free rows"]) {
+        const granted = await costOf("Questions", () => driver.acquire(wishes, call));
+        const held = granted.result.map((result, i) => {
+          if (isDriverError(result) || !result.acquired) throw new Error("not granted", { cause: result });
+          return { ...(wishes[i] as AcquireClaim), token: result.token, longestMs: 10_000 };
+        });
+        const extended = await costOf("Questions", () => driver.extend(held, call));
+        const released = await costOf("Questions", () => driver.release(held, call));
+        expect([granted.cost, extended.cost, released.cost]).toEqual([1, 1, 1]);
+      }
+    }
+  });
 
   it("a look at one key and a ping read next to nothing", async () => {
     const inspected = await readsOf(() => driver.inspect("row 77777", call));
