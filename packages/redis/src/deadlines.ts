@@ -45,10 +45,22 @@ export class Deadlines {
   #fire(): void {
     const now = this.#clock.now();
     this.#dueAt = Number.POSITIVE_INFINITY;
-    const over = this.#pending.filter(({ endsAt }) => endsAt <= now);
-    for (const deadline of over) this.remove(deadline);
-    const next = this.#pending.reduce((earliest, { endsAt }) => Math.min(earliest, endsAt), Number.POSITIVE_INFINITY);
+    const over: Deadline[] = [];
+    let next = Number.POSITIVE_INFINITY;
+    for (const deadline of this.#pending) {
+      if (deadline.endsAt <= now) over.push(deadline);
+      else next = Math.min(next, deadline.endsAt);
+    }
     if (next < this.#dueAt) this.#arm(next);
-    for (const deadline of over) deadline.over();
+    // When the event loop was blocked, timers run before what has come is read: a turn later it has been, and those answered are removed.
+    if (over.length > 0) this.#clock.setTimer(() => this.#end(over), 1, true);
+  }
+
+  #end(over: readonly Deadline[]): void {
+    for (const deadline of over) {
+      if (this.#pending[deadline.place] !== deadline) continue;
+      this.remove(deadline);
+      deadline.over();
+    }
   }
 }

@@ -130,6 +130,19 @@ describe("a connection of its own", () => {
     expect(proxy.connections).toBe(1);
   });
 
+  it("stays when the answers were there before the process, which was busy, could read them", async () => {
+    driver = redisDriver({ url: server.url });
+    await grant(driver, "busy");
+    const hasty = driver.acquire([exclusive("busy hasty")], { timeoutMs: 50 });
+    const patient = only(driver.acquire([exclusive("busy patient")], call));
+    // Long enough for the requests to be written, and too short for an answer to be read.
+    await Promise.resolve();
+    const until = performance.now() + 150;
+    while (performance.now() < until);
+    await hasty;
+    expect(await patient).toMatchObject({ acquired: true });
+  });
+
   it("is refused with a clear error that nothing was applied, and is there when the server is", async () => {
     proxy.refuse();
     driver = redisDriver({ url: proxy.through(server.url) });
