@@ -1,5 +1,5 @@
 /** What this driver last put for the claims of its own: a renewal or a place's turn then needs one message, and a late one undoes nothing. */
-import type { Claim } from "@dlock/core";
+import { type Claim, TransientMap } from "@dlock/core";
 
 export interface HeldRecord {
   /** The name of the record. */
@@ -24,11 +24,11 @@ export interface PlaceRecord {
   readonly endsAt: number;
 }
 
-const firstPruneAt = 1_024;
+const fewestBetweenPrunes = 1_024;
 
 export class Ledger<T extends { readonly endsAt: number }> {
-  readonly #records = new Map<string, T>();
-  #pruneAt = firstPruneAt;
+  readonly #records = new TransientMap<T>();
+  #untilPrune = fewestBetweenPrunes;
 
   get(claim: Claim): T | undefined {
     return this.#records.get(nameOf(claim));
@@ -36,7 +36,8 @@ export class Ledger<T extends { readonly endsAt: number }> {
 
   set(claim: Claim, record: T, now: number): void {
     this.#records.set(nameOf(claim), record);
-    if (this.#records.size >= this.#pruneAt) this.prune(now);
+    this.#untilPrune--;
+    if (this.#untilPrune <= 0) this.prune(now);
   }
 
   delete(claim: Claim): void {
@@ -45,8 +46,13 @@ export class Ledger<T extends { readonly endsAt: number }> {
 
   /** Forgets what has ended: nobody has to tell us of a lock that was lost. */
   prune(now: number): void {
-    for (const [name, { endsAt }] of this.#records) if (endsAt < now) this.#records.delete(name);
-    this.#pruneAt = Math.max(firstPruneAt, 2 * this.#records.size);
+    let left = 0;
+    for (const [name, { endsAt }] of this.#records.entries()) {
+      if (endsAt < now) this.#records.delete(name);
+      else left++;
+    }
+    // As often as all that is left has been put anew: looking through it costs little for each.
+    this.#untilPrune = Math.max(fewestBetweenPrunes, left);
   }
 }
 

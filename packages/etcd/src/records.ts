@@ -19,6 +19,9 @@ type Mode = "exclusive" | "shared";
 
 const separator = Buffer.from([0xff]);
 
+/** A range of more than one key. */
+type Bounded = Range & { readonly range_end: Buffer };
+
 export interface Parsed {
   readonly key: string;
   readonly kind: string;
@@ -27,9 +30,9 @@ export interface Parsed {
 export class Records {
   readonly #prefix: Buffer;
   readonly strategy: Strategy;
-  /** The last key and its base: a claim asks for several names in a row. */
+  /** The last key and the range of its records: a claim asks for several names in a row. */
   #key = "";
-  #bytes = Buffer.alloc(0);
+  #all: Bounded = { key: Buffer.alloc(0), range_end: Buffer.alloc(0) };
 
   constructor(prefix: string, strategy: Strategy) {
     this.#prefix = Buffer.from(prefix);
@@ -51,9 +54,13 @@ export class Records {
   }
 
   /** All records of a key, of both strategies. */
-  all(key: string): Range {
-    const base = this.#base(key);
-    return { key: base, range_end: Buffer.concat([base, separator]) };
+  all(key: string): Bounded {
+    if (key !== this.#key) {
+      this.#key = key;
+      const end = Buffer.concat([this.#prefix, Buffer.from(key), separator, separator]);
+      this.#all = { key: end.subarray(0, -1), range_end: end };
+    }
+    return this.#all;
   }
 
   /** All leases of a key, of both strategies: everything but queue places. */
@@ -105,16 +112,12 @@ export class Records {
   }
 
   #base(key: string): Buffer {
-    if (key !== this.#key) {
-      this.#key = key;
-      this.#bytes = Buffer.concat([this.#prefix, Buffer.from(key), separator]);
-    }
-    return this.#bytes;
+    return this.all(key).key;
   }
 
   #span(key: string, from: string): Range {
-    const base = this.#base(key);
-    return { key: Buffer.concat([base, Buffer.from(from)]), range_end: Buffer.concat([base, separator]) };
+    const { key: base, range_end } = this.all(key);
+    return { key: Buffer.concat([base, Buffer.from(from)]), range_end };
   }
 }
 

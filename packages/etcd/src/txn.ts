@@ -9,6 +9,7 @@ export function* acquireAtOnce(desk: Desk, claim: AcquireClaim): Program<Acquire
   const { records } = desk;
   const { key, mode } = claim;
   const all = records.all(key);
+  const first = { key: all.key, range_end: all.range_end, limit: 1 };
   const conflicts = absent(records.conflicts(key, mode));
   // At first no shared lease is known, so none may be there.
   let [slot, countedAt] = [0, "0"];
@@ -17,7 +18,7 @@ export function* acquireAtOnce(desk: Desk, claim: AcquireClaim): Program<Acquire
     const reply = yield* decideWith(claim.ttlMs, (lease) => ({
       compare: mode === "exclusive" ? [conflicts] : [conflicts, noneAfter(records.shared(key), countedAt)],
       success: [putNew(desk, claim, name, lease)],
-      failure: [read(mode === "exclusive" ? { ...all, limit: 1 } : all)],
+      failure: [read(mode === "exclusive" ? first : all)],
     }));
     if (reply.succeeded) return granted(desk, claim, name, reply);
 

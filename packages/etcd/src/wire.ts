@@ -74,7 +74,7 @@ export interface WatchResponse {
 }
 
 /** No key in the range exists. A compare of create revisions is true for an empty range; one of values would be false. */
-export const absent = (range: Range): Compare => ({ ...range, target: "Create", result: "Equal", create_revision: "0" });
+export const absent = (range: Range): Compare => createdIn(range, "Equal", "0");
 
 /** The key exists and was created at that revision. */
 export const createdAt = (key: Buffer, revision: string): Compare => ({
@@ -85,20 +85,17 @@ export const createdAt = (key: Buffer, revision: string): Compare => ({
 });
 
 /** Nothing in the range came after that revision. */
-export const noneAfter = (range: Range, revision: string): Compare => ({
-  ...range,
-  target: "Create",
-  result: "Less",
-  create_revision: next(revision),
-});
+export const noneAfter = (range: Range, revision: string): Compare => createdIn(range, "Less", next(revision));
 
 /** Nothing in the range came before that revision. */
-export const noneBefore = (range: Range, revision: string): Compare => ({
-  ...range,
-  target: "Create",
-  result: "Greater",
-  create_revision: (BigInt(revision) - 1n).toString(),
-});
+export const noneBefore = (range: Range, revision: string): Compare => createdIn(range, "Greater", (BigInt(revision) - 1n).toString());
+
+/** Field by field: to spread a range costs more than to encode it. */
+function createdIn({ key, range_end }: Range, result: Compare["result"], create_revision: string): Compare {
+  return range_end === undefined
+    ? { key, target: "Create", result, create_revision }
+    : { key, range_end, target: "Create", result, create_revision };
+}
 
 /** The key was last put at that revision; "0": it does not exist. */
 export const modifiedAt = (key: Buffer, revision: string): Compare => ({ key, target: "Mod", result: "Equal", mod_revision: revision });
