@@ -160,14 +160,13 @@ class RedisDriver implements RedisLockDriver {
     script: acquireScript,
     write: (part, group) => {
       const args = [String(part.length + 1), this.#names.counter(group)];
-      const terms: string[] = [];
       for (const { key } of part) args.push(this.#names.record(key));
-      for (const { owner, ttlMs, mode, limit, metadata } of part) {
+      for (const { owner } of part) args.push(ownerText(owner));
+      for (const { ttlMs, mode, limit, metadata } of differing(part, wantTheSame)) {
         const how = mode === "exclusive" ? "x" : `s${limit ?? ""}`;
-        args.push(ownerText(owner));
-        terms.push(String(Math.ceil(ttlMs)), metadata === undefined ? how : `${how}+${metadata}`);
+        args.push(String(Math.ceil(ttlMs)), metadata === undefined ? how : `${how}+${metadata}`);
       }
-      return withTerms(args, terms);
+      return args;
     },
     read: acquisitions,
   };
@@ -176,13 +175,11 @@ class RedisDriver implements RedisLockDriver {
     script: extendScript,
     write: (part) => {
       const args = [String(part.length)];
-      const terms: string[] = [];
       for (const { key } of part) args.push(this.#names.record(key));
-      for (const { owner, token, ttlMs, longestMs } of part) {
-        args.push(tokenText(token) + ownerText(owner));
-        terms.push(String(Math.ceil(ttlMs)), String(Math.ceil(longestMs)));
-      }
-      return withTerms(args, terms);
+      for (const { owner, token } of part) args.push(tokenText(token) + ownerText(owner));
+      for (const { ttlMs, longestMs } of differing(part, areRenewedAlike))
+        args.push(String(Math.ceil(ttlMs)), String(Math.ceil(longestMs)));
+      return args;
     },
     read: verdicts,
   };
@@ -272,13 +269,18 @@ class RedisDriver implements RedisLockDriver {
   }
 }
 
-/** Adds the two terms of each claim: once when they are the same for all. */
-function withTerms(args: string[], terms: readonly string[]): string[] {
-  const [first, second] = terms;
-  let same = true;
-  for (let i = 2; same && i < terms.length; i += 2) same = terms[i] === first && terms[i + 1] === second;
-  for (const term of same ? terms.slice(0, 2) : terms) args.push(term);
-  return args;
+/** One claim for all when they are alike: their terms are sent once. */
+function differing<C>(part: readonly C[], alike: (one: C, other: C) => boolean): readonly C[] {
+  const [first] = part as readonly [C];
+  return part.every((claim) => alike(claim, first)) ? [first] : part;
+}
+
+function wantTheSame(one: AcquireClaim, other: AcquireClaim): boolean {
+  return one.ttlMs === other.ttlMs && one.mode === other.mode && one.limit === other.limit && one.metadata === other.metadata;
+}
+
+function areRenewedAlike(one: ExtendClaim, other: ExtendClaim): boolean {
+  return one.ttlMs === other.ttlMs && one.longestMs === other.longestMs;
 }
 
 function dropUrl({ url: _, ...rest }: RedisDriverOptions): Omit<RedisDriverOptions, "url"> {
