@@ -14,6 +14,7 @@ import type { LockHandle } from "./lock.js";
 import { fieldsOf } from "./logger.js";
 import type { AcquireSpec } from "./options.js";
 import { createOwner } from "./owner.js";
+import { refresh } from "./renewer.js";
 import { exponentialBackoff } from "./retry.js";
 import type { Entry } from "./schedule.js";
 import { publicToken } from "./token.js";
@@ -47,7 +48,7 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
   readonly spec: AcquireSpec;
   /** Made for the first attempt: who is handed a lease needs none. */
   #owner: string | undefined;
-  state: "queued" | "attempting" | "answered" | "sleeping" | "settled" = "queued";
+  state: "queued" | "lengthening" | "attempting" | "answered" | "sleeping" | "settled" = "queued";
   /** The place in the gate's queue; the gate's. */
   gate!: Gate;
   inQueue = false;
@@ -159,6 +160,29 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
     this.#finish(lease.join(this.spec, now), now, false);
   }
 
+  /** The same when more is asked for than what is left of it: it is renewed first, and never shortened. */
+  lengthen(lease: Lease): void {
+    const { handOffs } = lease;
+    this.state = "lengthening";
+    this.#engine.schedule.delete(this);
+    refresh(lease, this.spec.ttlMs).then(
+      () => {
+        if (this.#isOver) return;
+        // It may have been released in the very tick of the answer, and have gone to the next in line.
+        if (lease.isHeldAt(this.#engine.clock.now()) && lease.handOffs === handOffs) {
+          this.join(lease);
+          this.gate.left(this);
+        } else this.gate.enterAnew(this);
+      },
+      (error: Error) => {
+        if (this.#isOver) return;
+        // No answer: the hold that is there goes on, but nobody can say that it lasts for long enough.
+        if (error instanceof LockBackendError) this.fail(error);
+        else this.gate.enterAnew(this);
+      },
+    );
+  }
+
   /** Ends with "held by another". */
   refuse(holder: Holder | undefined): void {
     if (this.spec.waitMs > 0) {
@@ -194,7 +218,7 @@ export class Acquisition implements Entry, Receiver<AcquireResult> {
     this.#settle();
     const { token, ttlMs } = result;
     const lease = new Lease(this.#engine, gate, spec, { owner: this.owner, token, ttlMs, sentAt, now, ghostUntil: this.#ghostUntil });
-    const handle = lease.handle(now);
+    const handle = lease.handle(now, lease.maxHoldAt);
     gate.granted(this, lease);
     this.#finish(handle, now, false);
   }

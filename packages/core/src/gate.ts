@@ -100,7 +100,8 @@ export class Gate implements Entry {
     const { spec } = acquisition;
     const joinable = this.#ofOneOwner ? this.#joinable(spec) : undefined;
     if (joinable !== undefined) {
-      acquisition.join(joinable);
+      if (joinable.lastsFor(spec, this.#engine.clock.now())) acquisition.join(joinable);
+      else this.lengthen(joinable, acquisition);
       return;
     }
     if (this.#first === undefined && this.#mayContend(spec)) {
@@ -118,7 +119,21 @@ export class Gate implements Entry {
     if (acquisition.oneVerdict) for (const head of [...this.#contending]) head.wake();
   }
 
-  /** The acquisition has ended without a lease. */
+  /** A further hold asks for more than what is left of the lease. Until that is renewed it is one that talks to the server. */
+  lengthen(lease: Lease, acquisition: Acquisition): void {
+    acquisition.gate = this;
+    this.#contending.push(acquisition);
+    acquisition.lengthen(lease);
+  }
+
+  /** The lease that the acquisition was to take part in is over: it goes the way of all others. */
+  enterAnew(acquisition: Acquisition): void {
+    this.#take(acquisition);
+    this.enter(acquisition);
+    this.#advance();
+  }
+
+  /** The acquisition talks to the server no more. */
   left(acquisition: Acquisition): void {
     this.#take(acquisition);
     this.#advance();
@@ -294,7 +309,8 @@ export class Gate implements Entry {
     for (const waiter of this.#queued()) {
       if (!waiter.inQueue || lease.state !== "held" || !sameMode(lease.spec, waiter.spec)) continue;
       this.#take(waiter);
-      waiter.join(lease);
+      if (lease.lastsFor(waiter.spec, this.#engine.clock.now())) waiter.join(lease);
+      else this.lengthen(lease, waiter);
     }
   }
 

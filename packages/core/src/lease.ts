@@ -37,14 +37,15 @@ export class Lease implements Entry {
   readonly key: string;
   readonly owner: string;
   readonly token: bigint;
-  readonly ttlMs: number;
+  /** For how long it is renewed: the longest TTL that its holds asked for. */
+  ttlMs: number;
   readonly grantedAt: number;
   state: "held" | "releasing" | "ended" = "held";
   /** What the present holder asked for; a hand-off brings the next one's. */
   spec: AcquireSpec;
   /** When the lock is lost, on the engine's clock, unless it is renewed before. */
   deadline: number;
-  /** When the present holder has held it for too long. */
+  /** When one of the present holds has lasted for too long. */
   maxHoldAt: number;
   /** When the present holder has held it for so long that it is told. */
   heldLongAt: number;
@@ -94,9 +95,9 @@ export class Lease implements Entry {
     this.reschedule();
   }
 
-  /** Makes the handle of a holder. */
-  handle(now: number): LockHandle {
-    const handle = new LockHandle(this, this.handOffs, now);
+  /** Makes the handle of a holder, who may hold it until `maxHoldAt`. */
+  handle(now: number, maxHoldAt: number): LockHandle {
+    const handle = new LockHandle(this, this.handOffs, now, maxHoldAt);
     // A list made by `push` would have room for seventeen.
     if (this.#handles.length === 0) this.#handles = [handle];
     else this.#handles.push(handle);
@@ -104,20 +105,29 @@ export class Lease implements Entry {
     return handle;
   }
 
-  /** A further hold of the same owner. When it is the first to want renewal, that begins now: the lease may be near its end. */
+  /** Whether a further hold gets the TTL it asks for from the lease as it stands: so much is left, or renewals see to it. */
+  lastsFor({ ttlMs }: AcquireSpec, now: number): boolean {
+    return (this.autoRenew && ttlMs <= this.ttlMs) || this.deadline - now >= ttlMs - driftMs(ttlMs);
+  }
+
+  /** A further hold of the same owner: from now on the lease is renewed if one of its holds wants that, and for the longest of their TTLs. */
   join(spec: AcquireSpec, now: number): LockHandle {
-    if (spec.autoRenew && !this.autoRenew) {
-      this.autoRenew = true;
-      this.renewAt = now;
-      this.reschedule();
-    }
-    return this.handle(now);
+    this.autoRenew ||= spec.autoRenew;
+    this.ttlMs = Math.max(this.ttlMs, spec.ttlMs);
+    // It may be near its end, and the next look at a lease without renewal after that.
+    this.renewAt = Math.min(this.renewAt, Math.max(now, this.deadline - (this.ttlMs * 2) / 3));
+    const maxHoldAt = now + spec.maxHoldMs;
+    this.maxHoldAt = Math.min(this.maxHoldAt, maxHoldAt);
+    this.reschedule();
+    return this.handle(now, maxHoldAt);
   }
 
   /** The next holder takes the lease over as it stands. */
   handOn(spec: AcquireSpec, now: number): LockHandle {
     this.handOffs++;
     this.spec = spec;
+    // A nested hold may have asked for more.
+    this.ttlMs = spec.ttlMs;
     this.maxHoldAt = now + spec.maxHoldMs;
     this.heldLongAt = now + this.engine.spec.heldLongMs;
     this.atRisk = false;
@@ -128,7 +138,7 @@ export class Lease implements Entry {
     }
     this.renewTimeoutMs = this.#renewTimeoutMs(spec);
     if (this.#nextEventAt() !== this.at) this.reschedule();
-    return this.handle(now);
+    return this.handle(now, this.maxHoldAt);
   }
 
   /** One that gets no answer must leave time for another. */
@@ -163,16 +173,20 @@ export class Lease implements Entry {
   }
 
   /** What `autoRefresh` asks for; a late renewal is worse than none asked for, so it is said. */
-  renewInRhythm(intervalMs: number | undefined, timeoutMs: number | undefined, maxHoldMs: number | undefined): void {
-    const { clock, logger } = this.engine;
-    const now = clock.now();
+  renewInRhythm(intervalMs: number | undefined, timeoutMs: number | undefined, now: number): void {
+    const { logger } = this.engine;
     this.autoRenew = true;
     this.renewEveryMs = intervalMs;
     if (timeoutMs !== undefined) this.renewTimeoutMs = timeoutMs;
-    if (maxHoldMs !== undefined) this.maxHoldAt = now + maxHoldMs;
     this.renewAt = nextRenewal(this, now);
     if (intervalMs !== undefined && intervalMs >= this.ttlMs)
       logger?.warn({ ...fieldsOf(this.key, this.publicOwner), interval_ms: intervalMs, ttl_ms: this.ttlMs }, lateRenewal);
+    this.reschedule();
+  }
+
+  /** The earliest bound of a hold counts for all: a key that hangs is what it is there to prevent. */
+  boundHolds(): void {
+    this.maxHoldAt = Math.min(...this.#liveHandles().map(({ maxHoldAt }) => maxHoldAt));
     this.reschedule();
   }
 
@@ -280,7 +294,7 @@ export class Lease implements Entry {
 
   /** The newest hold, for callers who know only the owner: made anew when they have dropped the handle. */
   get newestHandle(): LockHandle {
-    return this.#liveHandles().at(-1) ?? this.handle(this.grantedAt);
+    return this.#liveHandles().at(-1) ?? this.handle(this.grantedAt, this.maxHoldAt);
   }
 
   /** The owner that people see: the present holder. */
@@ -333,7 +347,9 @@ export class Lease implements Entry {
   /** Takes a handle off the lease; returns whether others are left. */
   #drop(handle: LockHandle): boolean {
     this.#keepOnly(this.#handles.length > 1 ? this.#liveHandles().filter((other) => other !== handle) : []);
-    return this.#handles.length > 0;
+    if (this.#handles.length === 0) return false;
+    this.boundHolds();
+    return true;
   }
 
   #keepOnly(handles: (LockHandle | WeakRef<LockHandle>)[]): void {

@@ -1,4 +1,5 @@
 /** The handle of one acquisition and its states: held → lost, or held → released (at risk is held, with a warning). */
+import type { Acquisition } from "./acquire.js";
 import { LockLostError, LockNotHeldError, type LossReason } from "./errors.js";
 import type { Lease } from "./lease.js";
 import { type AcquireSpec, checkKnown, checkNumber } from "./options.js";
@@ -52,6 +53,8 @@ export interface AutoRefreshOptions {
 export class LockHandle implements Lock {
   /** When it was granted, on the engine's clock. */
   readonly acquiredAt: number;
+  /** Until when it may be held, on the same clock. */
+  maxHoldAt: number;
   readonly #lease: Lease;
   readonly #handOff: number;
   #released: Promise<boolean> | undefined;
@@ -59,10 +62,11 @@ export class LockHandle implements Lock {
   #controller: AbortController | undefined;
   #ending: { resolve(): void; reject(error: unknown): void }[] | undefined;
 
-  constructor(lease: Lease, handOff: number, now: number) {
+  constructor(lease: Lease, handOff: number, now: number, maxHoldAt: number) {
     this.#lease = lease;
     this.#handOff = handOff;
     this.acquiredAt = now;
+    this.maxHoldAt = maxHoldAt;
   }
 
   get key(): string {
@@ -130,7 +134,12 @@ export class LockHandle implements Lock {
     if (timeoutMs !== undefined) checkNumber("timeoutMs", timeoutMs, 1);
     if (maxHoldMs !== undefined) checkNumber("maxHoldMs", maxHoldMs, 1);
     if (!this.isHeld) throw this.#notHeld();
-    this.#lease.renewInRhythm(intervalMs, timeoutMs, maxHoldMs);
+    const now = this.#lease.engine.clock.now();
+    if (maxHoldMs !== undefined) {
+      this.maxHoldAt = now + maxHoldMs;
+      this.#lease.boundHolds();
+    }
+    this.#lease.renewInRhythm(intervalMs, timeoutMs, now);
     await new Promise<void>((resolve, reject) => {
       this.#ending ??= [];
       this.#ending.push({ resolve, reject });
@@ -138,9 +147,15 @@ export class LockHandle implements Lock {
     });
   }
 
-  /** A further hold of the same lease, for the same async context. */
+  /** A further hold of the same lease, for the same async context, if it lasts for as long as that one asks. */
   again(spec: AcquireSpec): LockHandle | undefined {
-    return this.isHeld ? this.#lease.join(spec, this.#lease.engine.clock.now()) : undefined;
+    const now = this.#lease.engine.clock.now();
+    return this.#lease.lastsFor(spec, now) ? this.#lease.join(spec, now) : undefined;
+  }
+
+  /** The same for one that asks for more: the lease is renewed first. */
+  lengthenFor(acquisition: Acquisition): void {
+    this.#lease.gate.lengthen(this.#lease, acquisition);
   }
 
   unlock(): Promise<boolean> {

@@ -48,7 +48,8 @@ export interface LockOptions {
   /** Effect: at most so many shared holders, this one counted. Range: 1 to 1,000,000; only with `mode: "shared"`. @default no limit */
   limit?: number;
   /**
-   * Effect: the owner's name; whoever gives the same owner is the same holder, in this process (holds are counted) and in others.
+   * Effect: the owner's name; whoever gives the same owner is the same holder, in this process (holds are counted) and in others. A further
+   * hold that asks for a longer TTL than what is left has the lease renewed first; it never shortens it.
    * Range: 1 to 255 bytes of UTF-8. @default a new unguessable one. Trap: two tasks that share an owner do not exclude each other.
    */
   owner?: string;
@@ -61,11 +62,16 @@ export interface LockOptions {
   attemptTimeoutMs?: number;
   /** Effect: renew at a third of the TTL for as long as the handle is held. @default true */
   autoRenew?: boolean;
-  /** Effect: the lock is given up, as lost, after so long. Unit: ms. Range: 1 to 2^31 − 1. @default no bound */
+  /**
+   * Effect: the lock is given up, as lost, after so long. Unit: ms. Range: 1 to 2^31 − 1. @default no bound. Trap: of several holds of one
+   * lease (`reentrant`, `owner`) the first to last too long ends them all, since the key is to be free by then; one that is unlocked in
+   * time bounds the others no more.
+   */
   maxHoldMs?: number;
   /**
    * Effect: inside a `withLock` on the same key and mode, take part in that hold instead of waiting for it; the last `unlock` frees it.
-   * @default false. Trap: siblings under one `Promise.all` in that body are the same holder and do not exclude each other.
+   * Where it asks for a longer TTL than what is left, the lease is renewed first, and never shortened; an answer that does not come rejects
+   * with a LockBackendError and leaves the hold as it is. @default false. Trap: siblings under one `Promise.all` in that body are the same holder and do not exclude each other.
    */
   reentrant?: boolean;
   /**

@@ -324,21 +324,23 @@ class Provider implements LockProvider {
   /** No `async` here: on the way of every lock, each extra promise counts. */
   #lock(key: string, options: LockOptions | undefined): Promise<LockHandle> {
     let spec: AcquireSpec;
+    let outer: LockHandle | undefined;
     try {
       const { base } = this.#engine.spec;
       spec = options === undefined ? base : resolveLockOptions(options, base, this.#engine.driver.capabilities);
       this.#mayAcquire(key, spec);
-      const again = this.#shared(key, spec)?.lock.again(spec);
+      outer = this.#shared(key, spec)?.lock;
+      const again = outer?.again(spec);
       if (again !== undefined) return Promise.resolve(again);
-      if (spec.waitMs > 0 && !spec.detached && spec.owner === undefined) {
+      if (outer === undefined && spec.waitMs > 0 && !spec.detached && spec.owner === undefined) {
         refuseSelfDeadlock(this, key, spec);
         this.#detector?.asks(key);
       }
     } catch (error) {
       return Promise.reject(error);
     }
-    if (spec.waitMs > 0) return this.#acquire(key, spec) as Promise<LockHandle>;
-    return this.#acquire(key, spec).then((lock) => {
+    if (spec.waitMs > 0) return this.#acquire(key, spec, outer) as Promise<LockHandle>;
+    return this.#acquire(key, spec, outer).then((lock) => {
       if (lock instanceof Refused) throw new LockNotAcquiredError(key, lock.holder);
       return lock;
     });
@@ -347,7 +349,8 @@ class Provider implements LockProvider {
   async #try(key: string, options: TryLockOptions = {}): Promise<LockHandle | Refused> {
     const spec = resolveTryLockOptions(options, this.#engine.spec.base, this.#engine.driver.capabilities);
     this.#mayAcquire(key, spec);
-    return this.#shared(key, spec)?.lock.again(spec) ?? this.#acquire(key, spec);
+    const outer = this.#shared(key, spec)?.lock;
+    return outer?.again(spec) ?? this.#acquire(key, spec, outer);
   }
 
   /**
@@ -365,12 +368,20 @@ class Provider implements LockProvider {
     spec.signal?.throwIfAborted();
   }
 
-  /** Only one that asks once (`waitMs: 0`) can be refused. */
-  #acquire(key: string, spec: AcquireSpec): Promise<LockHandle | Refused> {
+  /**
+   * Only one that asks once (`waitMs: 0`) can be refused.
+   *
+   * @param outer the hold that it takes part in, and that lasts for less than it asks for.
+   */
+  #acquire(key: string, spec: AcquireSpec, outer: LockHandle | undefined): Promise<LockHandle | Refused> {
     return new Promise((resolve, reject) => {
       // Once more: a listener of a deadlock foreseen may have aborted it.
       spec.signal?.throwIfAborted();
       const acquisition = new Acquisition(this.#engine, key, spec, resolve, reject);
+      if (outer !== undefined) {
+        outer.lengthenFor(acquisition);
+        return;
+      }
       this.#detector?.waits(acquisition);
       this.#engine.gates.enter(acquisition);
     });

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { DeadlockError, type Lock, LockTimeoutError } from "../src/index.ts";
 import { errorOf, scenario, watchPromise } from "./support/scenario.ts";
+import { slow } from "./support/scripted-driver.ts";
 
 describe("currentLock", () => {
   test("is the innermost lock on the key that withLock or tryWithLock has taken around this code", async () => {
@@ -235,6 +236,78 @@ describe("reentrant", () => {
         });
       }),
     );
+  });
+});
+
+describe("a reentrant hold that asks for more than what is left of the lease", () => {
+  test.each(["lock", "tryLock"] as const)("has it renewed first, with %s", async (call) => {
+    const { clock, driver, locks } = scenario();
+    await clock.until(
+      locks.withLock("a", { ttlMs: 1_000, autoRenew: false }, async (outer) => {
+        const inner = (await locks[call]("a", { reentrant: true, ttlMs: 60_000, autoRenew: false })) as Lock;
+        expect(inner.remainingMs).toBeGreaterThan(59_000);
+        expect(inner.token).toBe(outer.token);
+        await inner.unlock();
+      }),
+    );
+    expect(driver.of("acquire")).toHaveLength(1);
+    expect(driver.table.size).toBe(0);
+  });
+
+  test("waits like anybody when the outer one lets go meanwhile and the next in line gets the lease", async () => {
+    const { clock, driver, locks } = scenario({ ttlMs: 10_000, autoRenew: false });
+    driver.next("extend", slow(5, 5));
+    const { inner, next } = await clock.until(
+      locks.withLock("a", async (outer) => {
+        const inner = watchPromise(locks.lock("a", { reentrant: true, ttlMs: 60_000 }));
+        const next = watchPromise(locks.lock("a", { detached: true }));
+        await outer.unlock();
+        return { inner, next };
+      }),
+    );
+    await clock.advance(100);
+    expect(next.state).toBe("resolved");
+    expect(locks.stats().handOffs).toBe(1);
+    expect(inner.state).toBe("pending");
+    await clock.until(next.value?.unlock() as Promise<boolean>);
+    await clock.advance(100);
+    expect(inner.value?.token).toBeGreaterThan(next.value?.token as bigint);
+    await clock.until(inner.value?.unlock() as Promise<boolean>);
+    expect(driver.table.size).toBe(0);
+  });
+
+  test("leaves the next in line with no longer a TTL than that one asked for", async () => {
+    const { clock, driver, locks } = scenario({ ttlMs: 1_000 });
+    const line: Promise<Lock>[] = [];
+    await clock.until(
+      locks.withLock("a", async () => {
+        const inner = await locks.lock("a", { reentrant: true, ttlMs: 60_000 });
+        line.push(locks.lock("a", { detached: true }));
+        await inner.unlock();
+      }),
+    );
+    const next = await clock.until(line[0] as Promise<Lock>);
+    expect(locks.stats().handOffs).toBe(1);
+    await clock.advance(120_000);
+    expect(next.isHeld).toBe(true);
+    expect(driver.table.holders("a")[0]?.remainingMs).toBeLessThanOrEqual(1_000);
+  });
+});
+
+describe("maxHoldMs of an inner hold", () => {
+  test("gives the lease up, and is no bound any more once that hold is over", async () => {
+    const { clock, locks } = scenario();
+    await clock.until(
+      locks.withLock("a", async (outer) => {
+        await locks.withLock("a", { reentrant: true, maxHoldMs: 1_000 }, () => clock.sleep(999));
+        await clock.sleep(60_000);
+        expect(outer.isHeld).toBe(true);
+      }),
+    );
+    const error = await errorOf(
+      clock.until(locks.withLock("a", () => locks.withLock("a", { reentrant: true, maxHoldMs: 1_000 }, () => clock.sleep(1_001)))),
+    );
+    expect(error).toMatchObject({ code: "DLOCK_LOST", reason: "max-hold" });
   });
 });
 

@@ -1,6 +1,6 @@
 /** An owner that the user gave: the same holder wherever it asks. */
 import { describe, expect, test } from "vitest";
-import { LockBackendError } from "../src/index.ts";
+import { type Lock, LockBackendError } from "../src/index.ts";
 import { errorOf, scenario, watchPromise } from "./support/scenario.ts";
 import { late, lost, silent, slow } from "./support/scripted-driver.ts";
 
@@ -139,6 +139,133 @@ describe("the same owner", () => {
     const second = await clock.until(locks.lock("a", { owner: "me" }));
     await clock.advance(10_000);
     expect(second.isHeld).toBe(true);
+  });
+});
+
+describe("a further hold that asks for more than what is left of the lease", () => {
+  test("has it renewed first, and lives for its own TTL; one that asks for less asks nobody", async () => {
+    const { clock, driver, locks } = scenario();
+    await clock.until(locks.lock("a", { owner: "me", ttlMs: 1_000, autoRenew: false }));
+    await clock.advance(500);
+    const long = await clock.until(locks.lock("a", { owner: "me", ttlMs: 60_000, autoRenew: false }));
+    expect(long.remainingMs).toBeGreaterThan(59_000);
+    await clock.advance(50_000);
+    expect(long.isHeld).toBe(true);
+    const short = await clock.until(locks.lock("a", { owner: "me", ttlMs: 1_000, autoRenew: false }));
+    expect(short.remainingMs).toBe(long.remainingMs);
+    expect([driver.of("acquire").length, driver.of("extend").length]).toEqual([1, 1]);
+    await clock.until(short.refresh());
+    expect(long.remainingMs).toBeGreaterThan(59_000); // Its own TTL is by now the longest of all holds.
+    expect(locks.stats()).toMatchObject({ active: 3, total: 3 });
+  });
+
+  test("leaves the lease with renewals that keep up its TTL", async () => {
+    const { clock, driver, locks } = scenario();
+    await clock.until(locks.lock("a", { owner: "me", ttlMs: 1_000 }));
+    const long = await clock.until(locks.lock("a", { owner: "me", ttlMs: 60_000 }));
+    for (let minutes = 0; minutes < 5; minutes++) {
+      await clock.advance(60_000);
+      expect(long.remainingMs).toBeGreaterThan(30_000);
+    }
+    expect(driver.of("extend").length).toBeLessThan(20);
+  });
+
+  test("renews what a refresh made longer for as long as it asks, too", async () => {
+    const { clock, locks } = scenario();
+    const first = await clock.until(locks.lock("a", { owner: "me", ttlMs: 1_000 }));
+    await clock.until(first.refresh(100_000));
+    const long = await clock.until(locks.lock("a", { owner: "me", ttlMs: 60_000 }));
+    await clock.advance(150_000);
+    expect(long.remainingMs).toBeGreaterThan(30_000);
+  });
+
+  test("is a BackendError without an answer, and leaves the first hold as it is", async () => {
+    const { clock, driver, locks } = scenario();
+    const first = await clock.until(locks.lock("a", { owner: "me", ttlMs: 10_000, autoRenew: false }));
+    driver.next("extend", lost);
+    const error = await errorOf(clock.until(locks.lock("a", { owner: "me", ttlMs: 60_000 })));
+    expect(error).toBeInstanceOf(LockBackendError);
+    expect(first.isHeld).toBe(true);
+    expect(await clock.until(first.unlock())).toBe(true);
+    expect(driver.table.size).toBe(0);
+    expect(locks.stats()).toMatchObject({ active: 0, waiting: 0, failed: 1 });
+  });
+
+  test("is granted a new one when the first hold lets go meanwhile, or is found to be over", async () => {
+    const { clock, driver, locks } = scenario();
+    const take = (ttlMs: number) => locks.lock("a", { owner: "me", ttlMs, autoRenew: false });
+    for (const end of [(lock: Lock) => lock.unlock(), () => driver.table.drop("a")]) {
+      const first = await clock.until(take(1_000));
+      driver.next("extend", slow(5, 5));
+      const further = [watchPromise(take(60_000)), watchPromise(take(50_000))];
+      await end(first);
+      await clock.advance(100);
+      const [one, two] = further.map(({ value }) => value as Lock);
+      expect(one?.token).toBeGreaterThan(first.token);
+      expect(two?.token).toBe(one?.token);
+      expect(one?.remainingMs).toBeGreaterThan(58_000);
+      expect(first.isHeld).toBe(false);
+      for (const lock of [one, two]) await clock.until((lock as Lock).unlock());
+      expect(driver.table.size).toBe(0);
+    }
+  });
+
+  test("ends at once with its signal, and with close", async () => {
+    const { clock, driver, locks } = scenario();
+    const first = await clock.until(locks.lock("a", { owner: "me", ttlMs: 10_000, autoRenew: false }));
+    driver.always("extend", silent);
+    const controller = new AbortController();
+    const aborted = watchPromise(locks.lock("a", { owner: "me", ttlMs: 60_000, signal: controller.signal }));
+    const closed = watchPromise(locks.lock("a", { owner: "me", ttlMs: 60_000 }));
+    await clock.advance(10);
+    controller.abort("enough");
+    await clock.settle();
+    expect(aborted.error).toBe("enough");
+    expect(first.isHeld).toBe(true);
+    const closing = locks.close();
+    await clock.settle();
+    expect(closed.error).toMatchObject({ code: "DLOCK_CLOSED" });
+    await clock.until(closing);
+    await clock.advance(100_000);
+    expect(clock.pending).toBe(0);
+    expect(locks.stats()).toMatchObject({ active: 0, waiting: 0 });
+  });
+});
+
+describe("maxHoldMs of several holds of one lease", () => {
+  test("gives the lease up for all of them at the earliest", async () => {
+    const { clock, driver, locks } = scenario();
+    const first = await clock.until(locks.lock("a", { owner: "me", maxHoldMs: 10_000 }));
+    const second = await clock.until(locks.lock("a", { owner: "me", maxHoldMs: 1_000 }));
+    expect([first.remainingMs, second.remainingMs]).toEqual([1_000, 1_000]);
+    await clock.advance(1_000);
+    expect([first.isHeld, second.isHeld]).toEqual([false, false]);
+    expect(first.signal.reason).toMatchObject({ code: "DLOCK_LOST", reason: "max-hold" });
+    expect(driver.table.size).toBe(0);
+  });
+
+  test("is no bound any more for the others once its hold is unlocked", async () => {
+    const { clock, locks } = scenario();
+    const first = await clock.until(locks.lock("a", { owner: "me", maxHoldMs: 10_000 }));
+    const second = await clock.until(locks.lock("a", { owner: "me", maxHoldMs: 1_000 }));
+    await clock.until(second.unlock());
+    await clock.advance(9_999);
+    expect(first.isHeld).toBe(true);
+    const third = await clock.until(locks.lock("a", { owner: "me" }));
+    await clock.until(first.unlock());
+    await clock.advance(60_000);
+    expect(third.isHeld).toBe(true);
+  });
+
+  test("may be set for one hold by autoRefresh, and leaves those of the others", async () => {
+    const { clock, locks } = scenario();
+    const first = await clock.until(locks.lock("a", { owner: "me", maxHoldMs: 10_000 }));
+    const second = await clock.until(locks.lock("a", { owner: "me", maxHoldMs: 1_000 }));
+    void second.autoRefresh({ maxHoldMs: 60_000 });
+    await clock.advance(9_999);
+    expect([first.isHeld, second.isHeld]).toEqual([true, true]);
+    await clock.advance(1);
+    expect([first.isHeld, second.isHeld]).toEqual([false, false]);
   });
 });
 
