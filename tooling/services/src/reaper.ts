@@ -15,8 +15,9 @@ while read -r verb what; do
   esac
 done
 for pid in $pids; do kill -9 "$pid" 2>/dev/null; done
-sleep 0.2
-[ -n "$folders" ] && rm -rf $folders
+# One that still dies may still write.
+tries=0
+until rm -rf $folders || [ $((tries += 1)) -gt 50 ]; do sleep 0.2; done
 `;
 
 let reaper: ChildProcess | undefined;
@@ -34,7 +35,7 @@ function tell(line: string): void {
 }
 
 /**
- * The process with this id is killed when the present one ends, however it ends. Returns what to call when it has ended by itself: its id
+ * The process with this id (a negative one means a group) is killed when the present one ends, however it ends. Returns what to call when it has ended by itself: its id
  * may soon belong to somebody else.
  */
 export function endWithThisProcess(pid: number): () => void {

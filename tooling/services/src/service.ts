@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -55,41 +56,64 @@ export async function temporaryFolder(name: string): Promise<string> {
 export async function startService(spec: ServiceSpec): Promise<Service> {
   const command = onPath(spec.program);
   if (command === undefined) throw new Error(installHint(spec.program));
-  let child = await launch(command, spec);
+  let running = await launch(command, spec);
   return {
     url: spec.url,
     host: loopback,
     port: spec.port,
     folder: spec.folder,
     get pid() {
-      return child.pid as number;
+      return running.child.pid as number;
     },
     async stop() {
-      await end(child, "SIGKILL");
+      await end(running, "SIGKILL");
       await rm(spec.folder, { recursive: true, force: true });
     },
-    kill: () => end(child, "SIGKILL"),
+    kill: () => end(running, "SIGKILL"),
     pause() {
-      child.kill("SIGSTOP");
+      running.child.kill("SIGSTOP");
     },
     resume() {
-      child.kill("SIGCONT");
+      running.child.kill("SIGCONT");
     },
     async restart() {
-      await end(child, "SIGTERM");
-      child = await launch(command, spec);
+      await end(running, "SIGTERM");
+      running = await launch(command, spec);
     },
   };
 }
 
-async function launch(command: string, spec: ServiceSpec): Promise<ChildProcess> {
+interface Running {
+  readonly child: ChildProcess;
+  /** Resolves when it and all that it has forked have ended. */
+  readonly gone: Promise<void>;
+}
+
+async function launch(command: string, spec: ServiceSpec): Promise<Running> {
   const logFile = join(spec.folder, `${basename(spec.program)}.log`);
-  const child = spawn(command, spec.args, { cwd: spec.folder, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...spec.env } });
+  const child = spawn(command, spec.args, {
+    cwd: spec.folder,
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...spec.env },
+    // A process group of its own, which whatever it forks belongs to.
+    detached: true,
+  });
   if (child.pid === undefined) {
     const [error] = await new Promise<[Error]>((resolve) => child.once("error", (cause) => resolve([cause])));
     throw new Error(`${spec.program} could not be started: ${error.message}`);
   }
-  child.once("exit", endWithThisProcess(child.pid));
+  const { pid } = child;
+  // What it has forked, to write a snapshot for instance, would write on.
+  child.once("exit", () => killGroup(pid));
+  const forget = endWithThisProcess(-pid);
+  // Comes when the last process that has its outputs is gone, and what it has forked has them too.
+  const gone = new Promise<void>((resolve) => {
+    child.once("close", () => {
+      forget();
+      resolve();
+    });
+  });
+  const running = { child, gone };
   const log = createWriteStream(logFile, { flags: "a" });
   // The folder may be removed while the last lines arrive; a log nobody can read any more is not worth an error.
   log.on("error", () => {});
@@ -98,27 +122,41 @@ async function launch(command: string, spec: ServiceSpec): Promise<ChildProcess>
   child.once("close", () => log.end());
   // Tests end when their work is done, not when their servers do: the reaper sees to these.
   child.unref();
-  for (const stream of [child.stdout, child.stderr]) (stream as unknown as { unref?(): void } | null)?.unref?.();
+  for (const stream of outputs(child)) stream.unref();
   for (let waitedMs = 0; ; waitedMs += 20) {
     if (child.exitCode !== null || child.signalCode !== null || waitedMs > readyWithinMs) {
       const why = waitedMs > readyWithinMs ? `did not answer within ${readyWithinMs} ms` : "ended before it answered";
       const said = await readFile(logFile, "utf8").catch(() => "");
-      await end(child, "SIGKILL");
+      await end(running, "SIGKILL");
       throw new Error(`${spec.program} on port ${spec.port} ${why}; it said:\n${said.slice(-4_000)}`);
     }
-    if (await spec.ready().catch(() => false)) return child;
+    if (await spec.ready().catch(() => false)) return running;
     await sleep(20);
   }
 }
 
-async function end(child: ChildProcess, signal: "SIGKILL" | "SIGTERM"): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+/** Resolves when none of its processes is left. */
+async function end({ child, gone }: Running, signal: "SIGKILL" | "SIGTERM"): Promise<void> {
   child.ref();
+  for (const stream of outputs(child)) stream.ref();
   child.kill(signal);
   // A stopped process does not handle SIGTERM until it runs again.
   child.kill("SIGCONT");
   const impatience = setTimeout(() => child.kill("SIGKILL"), quietWithinMs);
   await gone;
   clearTimeout(impatience);
+}
+
+function killGroup(leader: number): void {
+  try {
+    process.kill(-leader, "SIGKILL");
+  } catch (error) {
+    // Nobody is left in it.
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+/** The pipes it writes to, as what they are at run time. */
+function outputs(child: ChildProcess): Socket[] {
+  return [child.stdout, child.stderr] as unknown as Socket[];
 }
