@@ -148,23 +148,28 @@ describe.concurrent("a set that is updated under the lock by processes that stal
     ] as const;
     const programs = plans.map(([name, pauses]) => runNode(script, [cluster.url, strategy, guarded, name, pauses]));
     const said = (verb: string) =>
-      programs.flatMap(({ lines }) => lines.filter((line) => line.startsWith(`${verb} `)).map((line) => line.slice(verb.length + 1)));
+      programs.flatMap(({ lines }) => lines.map((line) => line.split(" "))).filter(([said]) => said === verb) as [string, string, string][];
+    const elements = (verb: string) => said(verb).map(([, element]) => element);
     const stale: string[] = [];
     await Promise.all(
       programs.slice(0, 2).map(async (program) => {
-        const element = (await program.line(/^stops /)).slice("stops ".length);
-        const before = said("added").length;
-        await eventually("another has taken the lock over and added an element", () => said("added").length > before, 30_000);
+        const [, element = "", token = ""] = (await program.line(/^stalls /)).split(" ");
+        program.pause();
+        // By its token, since lines of several programs come in any order.
+        const overtaken = () => said("added").some(([, , later]) => BigInt(later) > BigInt(token));
+        await eventually("another has taken the lock over and added an element", overtaken, 30_000);
+        program.say("go");
         program.resume();
-        stale.push(await program.line(new RegExp(`^(added|refused) ${element}$`)));
+        const [verb] = (await program.line(new RegExp(`^(added|refused) ${element} `))).split(" ");
+        stale.push(`${verb} ${element}`);
       }),
     );
     for (const program of programs) program.say("end");
     for (const program of programs) expect(await program.ended, program.lines.at(-1)).toEqual({ code: 0, signal: null });
     const set = new Set(JSON.parse((await client.get(`${strategy} ${guarded}`).string()) as string) as string[]);
-    const refused = said("refused");
+    const refused = elements("refused");
     expect(refused.filter((element) => set.has(element))).toEqual([]);
-    return { lost: said("added").filter((element) => !set.has(element)), refused, stale };
+    return { lost: elements("added").filter((element) => !set.has(element)), refused, stale };
   }
 
   it.each(["txn", "mutex"])(
