@@ -21,4 +21,4 @@ export type FromWorker =
   | { readonly type: "checkpoint"; readonly at: Checkpoint; readonly id: string }
   | { readonly type: "posted"; readonly id: string };
 
-export type ToWorker = { readonly type: "job"; readonly job: Job } | { readonly type: "answer"; readonly answer: "go" | "stop" };
+export type ToWorker = { readonly type: "job"; readonly job: Job } | { readonly type: "go" };

@@ -80,7 +80,7 @@ export class Supervisor {
     const accident = this.#accidents.at(message.at, this.#posted);
     if (accident === "kill") this.#kill(worker, share);
     else if (accident === "stop") this.#stop(worker, message.id);
-    else this.#answer(worker, "go");
+    else this.#go(worker);
   }
 
   /** The worker gets no answer, ever: it dies with the lock in its hands. */
@@ -94,7 +94,8 @@ export class Supervisor {
   #stop(worker: string, id: string): void {
     this.#sleeper = { worker, id };
     this.#note(worker, "stopped");
-    this.#answer(worker, "stop");
+    // From here, so that it cannot come after the SIGCONT, however long the worker has to wait for a processor.
+    this.#processes.get(worker)?.kill("SIGSTOP");
   }
 
   /** Not after some time, but when another has taken the execution over and posted it: then the sleeper's write is certainly late. */
@@ -104,15 +105,16 @@ export class Supervisor {
     this.#sleeper = undefined;
     this.#note(worker, "continued");
     this.#processes.get(worker)?.kill("SIGCONT");
+    this.#go(worker);
   }
 
   #note(worker: string, event: "killed" | "stopped" | "continued"): void {
     new History(this.#job.histories, worker).note(event);
   }
 
-  #answer(worker: string, answer: "go" | "stop"): void {
+  #go(worker: string): void {
     const process = this.#processes.get(worker);
-    if (process !== undefined) send(process, { type: "answer", answer });
+    if (process !== undefined) send(process, { type: "go" });
   }
 }
 

@@ -1,7 +1,7 @@
 /** A worker process: works through the executions, each under its lock, and posts each to the ledger with the lock's token. */
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createLockProviderFromUrl, type Lock, type LockProvider } from "@dlock/core";
+import { createLockProviderFromUrl, type Lock, LockBackendError, type LockProvider } from "@dlock/core";
 import type { Execution } from "./executions.js";
 import { History, now } from "./history.js";
 import { Ledger } from "./ledger.js";
@@ -37,7 +37,7 @@ class Worker {
       for (const execution of open) {
         if (this.#ledger.isPosted(execution.id)) continue;
         const key = this.#job.keyPrefix + execution.id;
-        const lock = patient ? await this.#locks.lock(key) : await this.#locks.tryLock(key);
+        const lock = await this.#take(key, patient);
         if (lock === undefined) continue;
         worked = true;
         patient = false;
@@ -51,13 +51,24 @@ class Worker {
     this.#ledger.close();
   }
 
+  /** A try has the time of one attempt for its answer. A server that needs longer is asked again by who waits: it is no accident of this run. */
+  async #take(key: string, patient: boolean): Promise<Lock | undefined> {
+    if (patient) return this.#locks.lock(key);
+    try {
+      return await this.#locks.tryLock(key);
+    } catch (error) {
+      if (!(error instanceof LockBackendError)) throw error;
+      return this.#locks.lock(key);
+    }
+  }
+
   async #guard(execution: Execution, lock: Lock): Promise<void> {
     this.#history.note("acquired", { ...about(execution, lock), until: now() + lock.remainingMs });
     try {
       await this.#execute(execution, lock);
     } finally {
       this.#history.note("released", about(execution, lock));
-      await lock.unlock();
+      await lock.unlock().catch(goesOn);
     }
   }
 
@@ -78,6 +89,11 @@ class Worker {
   }
 }
 
+/** Without an answer a release goes on in the background, and at worst the TTL ends the lease: the next worker waits for that. */
+function goesOn(error: unknown): void {
+  if (!(error instanceof LockBackendError)) throw error;
+}
+
 function about({ id }: Execution, lock: Lock): { id: string; token: string } {
   return { id, token: String(lock.token) };
 }
@@ -85,8 +101,7 @@ function about({ id }: Execution, lock: Lock): { id: string; token: string } {
 /** Lets the supervisor do what it likes with this process. */
 async function checkpoint(at: Checkpoint, { id }: Execution): Promise<void> {
   tell({ type: "checkpoint", at, id });
-  const [message] = (await once(process, "message")) as [ToWorker];
-  if (message.type === "answer" && message.answer === "stop") process.kill(process.pid, "SIGSTOP");
+  await once(process, "message");
 }
 
 function tell(message: FromWorker): void {
