@@ -25,7 +25,8 @@ function documentOf({ date, machine, node, servers, packages, quick }: Setting, 
       .map(([name, version]) => `${name} ${version}`)
       .join(", ");
   const suites = [...new Set(rows.map(suiteOf))];
-  const rounds = Math.max(...rows.map((row) => row.rounds.length));
+  const counts = rows.map((row) => row.rounds.length).filter((count) => count > 0);
+  const rounds = [...new Set([Math.min(...counts), Math.max(...counts)])].join(" to ");
   const picturesOf = (suite: string) =>
     charts
       .filter(({ name }) => name === suite || name.startsWith(`${suite}-`))
@@ -44,7 +45,7 @@ Written by \`npm run bench -- --write-docs\` on ${date}${quick ? " (a quick look
 
 All who do the same work take turns within one run, each on its own connections to the same server: first each works for about
 1.5 s, at 64 keys at once where the work allows, so that its code is compiled as in a service that has run for a while; then come ${rounds} rounds of
-about 0.3 s each (longer, and 4, where processes or held keys grow in number). Every second round goes through them backwards, and every two rounds somebody else begins, so
+about 0.3 s each (longer where processes or held keys grow in number). Every second round goes through them backwards, and every two rounds somebody else begins, so
 that a machine that grows slower or faster favours nobody. What counts is the **ratio**: a figure over that of the floor **in the same round**,
 as the median of all rounds with the lowest and the highest. The figures themselves depend on the machine and on the day. The floor is the first
 row of each work: the least that can be done by hand, one after another, without waiting, tokens, renewal or any word on a loss. Where several
@@ -82,7 +83,7 @@ ${settings(rows)}
 
 ## Again
 
-\`npm run bench\` runs everything in about a quarter of an hour, \`npm run bench -- redis --quick\` one suite with a third of the time for a round,
+\`npm run bench\` runs everything in about twenty minutes, \`npm run bench -- redis --quick\` one suite with a third of the time for a round,
 \`npm run bench -- redis --only "one key" --rounds 3\` single works. \`--json FILE\` keeps the raw figures, \`npm run bench -- compare A.json B.json\`
 prints what a change did between two of them, and \`npm run bench -- document A.json\` writes this page from them. \`--cpu-prof FOLDER\` profiles
 dlock's turns, and nobody else's, for whoever wants to know where the time goes.
