@@ -365,7 +365,6 @@ export class Lease implements Entry {
   /** Makes the handles weak at the first look; at the next ones says whether nobody has one any more. A user's own owner needs none. */
   #dropped(): boolean {
     if (this.spec.owner !== undefined) return false;
-    if (this.#handles.every((handle) => handle instanceof WeakRef && handle.deref() === undefined)) return true;
     // In place, and what is weak stays as it is: ten thousand leases come here at every renewal.
     const handles = this.#handles;
     let kept = 0;
@@ -373,6 +372,7 @@ export class Lease implements Entry {
       if (!(handle instanceof WeakRef)) handles[kept++] = handle.isObserved ? handle : new WeakRef(handle);
       else if (handle.deref() !== undefined) handles[kept++] = handle;
     }
+    if (kept === 0) return true;
     this.engine.stats.active -= handles.length - kept;
     handles.length = kept;
     return false;
