@@ -63,6 +63,11 @@ const unreachable: readonly (readonly [RegExp, string])[] = [
     /certificate|SSL/,
     "; check the certificates: the roots and the client certificate in the credentials, or NODE_EXTRA_CA_CERTS for a URL",
   ],
+  // Whoever is spoken to in another way than he speaks hangs up, at times before his words have been read.
+  [
+    /ECONNRESET|EPIPE/,
+    "; if it does not speak TLS there, use http://, or a URL without tls=true; if it does and this client does not, https:// or tls=true",
+  ],
   // What a server that speaks TLS does to a client that does not: it hangs up.
   [/Failed to connect/, "; if it speaks TLS there, use https://, or a URL with tls=true"],
 ];

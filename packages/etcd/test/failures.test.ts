@@ -13,3 +13,13 @@ describe("a call that ends with CANCELLED", () => {
     expect(ended("Call cancelled")).toMatchObject({ applied: "unknown", reaction: "wait" });
   });
 });
+
+describe("a connection that cannot be made because the other end hangs up", () => {
+  it("may be one that speaks TLS with who does not, or the other way round, and both are said", () => {
+    const details = "No connection established. Last error: Error: read ECONNRESET. Resolution note: ";
+    const { applied, reaction, message } = failureOf(Object.assign(new Error(details), { code: 14, details }), "member:2379");
+    expect({ applied, reaction }).toEqual({ applied: "no", reaction: "elsewhere" });
+    for (const part of ["member:2379", "if it does not speak TLS there", "if it does and this client does not"])
+      expect(message).toContain(part);
+  });
+});
