@@ -1,5 +1,5 @@
 /** A clock for one server or process that a test can step, while all others keep the right time. */
-import { rename, writeFile } from "node:fs/promises";
+import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fakeTimeLibrary, installHint } from "./install.js";
 import { temporaryFolder } from "./service.js";
@@ -10,7 +10,7 @@ export interface SteppableClock {
   /** How far off the right time it is. */
   readonly offsetSeconds: number;
   /** Sets the wall clock so many seconds off the right time, from the next look at it on. The monotonic clock goes on as before. */
-  step(offsetSeconds: number): Promise<void>;
+  step(offsetSeconds: number): void;
 }
 
 /** @throws Error when libfaketime is not installed. A server that asks the kernel past libc, as programs in Go do, would keep the right time. */
@@ -19,13 +19,13 @@ export async function steppableClock(): Promise<SteppableClock> {
   if (library === undefined) throw new Error(installHint("libfaketime"));
   const file = join(await temporaryFolder("clock"), "offset");
   let offsetSeconds = 0;
-  const step = async (seconds: number) => {
+  const step = (seconds: number) => {
     offsetSeconds = seconds;
-    // Whole or not at all: it may be read at any moment.
-    await writeFile(`${file}.new`, `${seconds < 0 ? "" : "+"}${seconds}`);
-    await rename(`${file}.new`, file);
+    // Whole or not at all: it may be read at any moment. And in one go: of two steps under way, one would take the other's file.
+    writeFileSync(`${file}.new`, `${seconds < 0 ? "" : "+"}${seconds}`);
+    renameSync(`${file}.new`, file);
   };
-  await step(0);
+  step(0);
   return {
     env: {
       // An allocator that asks for the time as it starts, as jemalloc does, meets a libfaketime that needs memory to start: neither ever does.

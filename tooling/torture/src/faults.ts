@@ -30,17 +30,21 @@ export class Faults {
     this.#ttlMs = ttlMs;
   }
 
-  /** One after another for `durationMs`; resolves when the last of them is over. */
+  /** One after another for `durationMs`; resolves when the last of them is over. @throws what one of them failed with, which is no fault to test with. */
   async run(kinds: readonly FaultKind[], durationMs: number, interrupted: AbortSignal): Promise<void> {
     const over = performance.now() + durationMs;
-    while (performance.now() < over && !interrupted.aborted) {
+    const failures: unknown[] = [];
+    while (performance.now() < over && !interrupted.aborted && failures.length === 0) {
       const pauseMs = kinds.length === 0 ? durationMs : this.#random.between(0.5, 1.5) * this.#ttlMs;
       await sleep(Math.min(pauseMs, Math.max(over - performance.now(), 0)), undefined, { signal: interrupted }).catch(() => {});
       if (kinds.length === 0 || performance.now() >= over || interrupted.aborted) continue;
-      const fault = this.#begin(this.#random.pick(kinds)).finally(() => this.#going.delete(fault));
+      const fault = this.#begin(this.#random.pick(kinds))
+        .catch((error: unknown) => void failures.push(error))
+        .finally(() => this.#going.delete(fault));
       this.#going.add(fault);
     }
     await Promise.all(this.#going);
+    if (failures.length > 0) throw failures[0];
   }
 
   async #begin(kind: FaultKind): Promise<void> {
@@ -51,9 +55,15 @@ export class Faults {
       this.#serverBusy = false;
       return;
     }
-    if (kind === "server-clock") return this.#stepServerClock();
+    if (kind === "server-clock") {
+      this.#stepServerClock();
+      return;
+    }
     const place = Math.floor(this.#random.next() * this.#supervisor.size);
-    if (kind === "clock") return this.#stepClock(place);
+    if (kind === "clock") {
+      this.#stepClock(place);
+      return;
+    }
     if (this.#busy.has(place)) return;
     this.#busy.add(place);
     if (kind === "kill") this.#supervisor.kill(place);
@@ -105,27 +115,27 @@ export class Faults {
   }
 
   /** Once for all workers where they share one clock. */
-  async #stepClock(place: number): Promise<void> {
+  #stepClock(place: number): void {
     const { clocks } = this.#target;
     const clock = clocks[place];
     if (clock === undefined) return;
     const shared = clocks.some((other, at) => at !== place && other === clock);
-    await this.#step(clock, this.#random.pick([-hour, 0, hour]), "clock", shared ? undefined : this.#supervisor.nameAt(place));
+    this.#step(clock, this.#random.pick([-hour, 0, hour]), "clock", shared ? undefined : this.#supervisor.nameAt(place));
   }
 
   /** By hours, and by as little as a part of a TTL. */
-  async #stepServerClock(): Promise<void> {
+  #stepServerClock(): void {
     const { serverClock } = this.#target;
     if (serverClock === undefined) return;
     const little = Math.round(this.#random.between(-3, 3) * this.#ttlMs) / 1_000;
-    await this.#step(serverClock, this.#random.pick([-hour, 0, hour, little, little]), "server clock", undefined);
+    this.#step(serverClock, this.#random.pick([-hour, 0, hour, little, little]), "server clock", undefined);
   }
 
-  async #step(clock: SteppableClock, seconds: number, fault: FaultName, target: string | undefined): Promise<void> {
+  #step(clock: SteppableClock, seconds: number, fault: FaultName, target: string | undefined): void {
     const stepMs = (seconds - clock.offsetSeconds) * 1_000;
     if (stepMs === 0) return;
     this.#history.note({ type: "fault", fault, stepMs, ...(target === undefined ? {} : { target }) });
-    await clock.step(seconds);
+    clock.step(seconds);
   }
 
   #note(fault: FaultName, target?: string): void {

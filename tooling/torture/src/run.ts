@@ -46,9 +46,9 @@ export async function torture(target: Target, options: RunOptions, interrupted: 
   mkdirSync(histories);
   mkdirSync(dirname(file), { recursive: true });
   const keyPrefix = `dlock-torture-${randomBytes(4).toString("hex")}:`;
+  const history = new History(histories, "supervisor");
+  const supervisor = new Supervisor({ seed, keyPrefix, histories, ttlMs, providers, tasks }, target, new Registers(fenced), history);
   try {
-    const history = new History(histories, "supervisor");
-    const supervisor = new Supervisor({ seed, keyPrefix, histories, ttlMs, providers, tasks }, target, new Registers(fenced), history);
     const from = now();
     supervisor.start();
     await new Faults(supervisor, target, history, new Random(seed), ttlMs).run(faults, durationMs, interrupted);
@@ -62,6 +62,8 @@ export async function torture(target: Target, options: RunOptions, interrupted: 
     const pass = passes(judgement) && complaints.length === 0;
     return { pass, backend: target.name, seed, wallMs, fenced, history: file, judgement, complaints, events };
   } finally {
+    // Where something failed they would go on for ever, and this process with them.
+    supervisor.abandon();
     rmSync(folder, { recursive: true, force: true });
   }
 }

@@ -85,6 +85,11 @@ export class Supervisor {
     clearTimeout(impatience);
   }
 
+  /** Kills whoever has not come to an end. */
+  abandon(): void {
+    for (const { process } of this.#workers) if (process.exitCode === null && process.signalCode === null) process.kill("SIGKILL");
+  }
+
   #start(place: number, generation: number): void {
     const name = `w${place + 1}${generation > 1 ? `.${generation}` : ""}`;
     const { urls, clocks } = this.#target;
