@@ -121,26 +121,33 @@ describe("a server that takes smaller transactions", () => {
   }, 40_000);
 });
 
+/** Raises an alarm of the server for the time of `work`. */
+function withAlarm(url: string, name: "Nospace" | "Corrupt", work: () => Promise<void>): Promise<void> {
+  return withClient(url, async (client) => {
+    const { header } = await client.maintenance.status();
+    const alarm = { memberID: header.member_id, alarm: name as never };
+    await client.maintenance.alarm({ ...alarm, action: "Activate" as never });
+    try {
+      await work();
+    } finally {
+      await client.maintenance.alarm({ ...alarm, action: "Deactivate" as never });
+    }
+  });
+}
+
 describe("a server out of space", () => {
   it("gives a clear error, lets locks be released, and works again when the alarm is off", async () => {
     const held = claim(unique("key"));
     const token = await grant(driver, held);
-    await withClient(cluster.url, async (client) => {
-      const { header } = await client.maintenance.status();
-      const alarm = { memberID: header.member_id, alarm: "Nospace" as never };
-      await client.maintenance.alarm({ ...alarm, action: "Activate" as never });
-      try {
-        // Claims on a lease that stands already are small enough for etcd; a new lease is not.
-        const error = await failure(driver, claim(unique("key"), { ttlMs: 77_000 }));
-        expect(error).toMatchObject({ applied: "no", retryable: false });
-        expect(error.message).toContain("alarm disarm");
-        await expect(driver.ping(call)).rejects.toThrow("NOSPACE");
-        expect(await driver.release([{ ...held, token }], call)).toEqual([true]);
-        const provider = createLockProvider(driver, { ttlMs: 78_000 });
-        await expect(provider.tryLock(unique("key"))).rejects.toMatchObject({ code: "DLOCK_BACKEND", retryable: false });
-      } finally {
-        await client.maintenance.alarm({ ...alarm, action: "Deactivate" as never });
-      }
+    await withAlarm(cluster.url, "Nospace", async () => {
+      // Claims on a lease that stands already are small enough for etcd; a new lease is not.
+      const error = await failure(driver, claim(unique("key"), { ttlMs: 77_000 }));
+      expect(error).toMatchObject({ applied: "no", retryable: false });
+      expect(error.message).toContain("alarm disarm");
+      await expect(driver.ping(call)).rejects.toThrow("NOSPACE");
+      expect(await driver.release([{ ...held, token }], call)).toEqual([true]);
+      const provider = createLockProvider(driver, { ttlMs: 78_000 });
+      await expect(provider.tryLock(unique("key"))).rejects.toMatchObject({ code: "DLOCK_BACKEND", retryable: false });
     });
     await driver.ping(call);
     await grant(driver, claim(unique("key")));
@@ -153,10 +160,7 @@ describe("a cluster whose members disagree", () => {
     const locks = etcdDriver({ connection: { hosts: corrupt.url } });
     const held = claim(unique("key"));
     const token = await grant(locks, held);
-    await withClient(corrupt.url, async (client) => {
-      const { header } = await client.maintenance.status();
-      const alarm = { memberID: header.member_id, alarm: "Corrupt" as never };
-      await client.maintenance.alarm({ ...alarm, action: "Activate" as never });
+    await withAlarm(corrupt.url, "Corrupt", async () => {
       const claims = [{ ...held, token, longestMs: held.ttlMs }];
       const refused = [
         await failure(locks, claim(unique("key"), { ttlMs: 77_000 })),
@@ -169,7 +173,6 @@ describe("a cluster whose members disagree", () => {
         expect(error.message).toContain("replace the corrupt member");
       }
       await expect(locks.ping(call)).rejects.toThrow("CORRUPT");
-      await client.maintenance.alarm({ ...alarm, action: "Deactivate" as never });
     });
     expect(await locks.release([{ ...held, token }], call)).toEqual([true]);
     await locks.close();

@@ -98,6 +98,18 @@ describe("on a Cluster", () => {
     return driver;
   }
 
+  /** Connections to the master that has the slot and to another one, which it is to move to. */
+  async function ends({ nodes, masterOf }: RedisCluster, slot: number) {
+    const source = await masterOf(slot);
+    const target = nodes.slice(0, 3).find((node) => node !== source);
+    const [from, to] = [source, target].map((node) => new Redis(node?.url as string)) as [Redis, Redis];
+    closing.push(
+      () => from.disconnect(),
+      () => to.disconnect(),
+    );
+    return { from, to, target };
+  }
+
   /** A key for every group, and its slot. */
   const keys = new Map<number, string>();
   for (let index = 0; keys.size < 32; index++) {
@@ -169,13 +181,7 @@ describe("on a Cluster", () => {
     const { slot, same } = neighbours();
     const tokens = new Map<string, bigint>();
     for (const key of same) tokens.set(key, await grant(driver, key));
-    const source = await servers.masterOf(slot);
-    const target = servers.nodes.slice(0, 3).find((node) => node !== source);
-    const [from, to] = [source, target].map((node) => new Redis(node?.url as string)) as [Redis, Redis];
-    closing.push(
-      () => from.disconnect(),
-      () => to.disconnect(),
-    );
+    const { from, to, target } = await ends(servers, slot);
     const [fromId, toId] = (await Promise.all([from.cluster("MYID"), to.cluster("MYID")])) as [string, string];
     await to.cluster("SETSLOT", slot, "IMPORTING", fromId);
     await from.cluster("SETSLOT", slot, "MIGRATING", toId);
@@ -212,13 +218,7 @@ describe("on a Cluster", () => {
     const second = redisDriver({ client: user });
     closing.push(() => second.close());
     const { slot, same } = neighbours();
-    const source = await servers.masterOf(slot);
-    const target = servers.nodes.slice(0, 3).find((node) => node !== source);
-    const [from, to] = [source, target].map((node) => new Redis(node?.url as string)) as [Redis, Redis];
-    closing.push(
-      () => from.disconnect(),
-      () => to.disconnect(),
-    );
+    const { from, to, target } = await ends(servers, slot);
     const claims = [];
     for (const key of same) claims.push({ key, owner: "me", token: await grant(driver, key), ttlMs, longestMs: ttlMs });
     // Enough to carry that the locks are used meanwhile.
