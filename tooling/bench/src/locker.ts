@@ -1,7 +1,7 @@
 /** Lockers: what can hold a key while a section runs. Every library and every floor is one, so that all do the same work. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Contestant } from "./contest.js";
-import { clientCpu, each, latency, metered, repeated, type Work, warmedUp } from "./work.js";
+import { clientCpu, each, latency, metered, rounds, type Work } from "./work.js";
 
 export interface Locker {
   /** Waits as long as it takes, runs `section` under the lock, lets go. */
@@ -36,12 +36,10 @@ export async function contestant(
 ): Promise<Contestant> {
   const locker = await recipe.open(url);
   const { keyOf = () => "key", section = nothing } = work;
-  const run = (unit: number) => locker.hold(keyOf(unit), section);
   return {
     name: recipe.name,
     settings: recipe.settings,
-    round: () => repeated(work, run),
-    warmUp: () => warmedUp(work, run, work.keyOf !== undefined),
+    ...rounds(work, (unit) => locker.hold(keyOf(unit), section), work.keyOf !== undefined),
     close: () => locker.close(),
   };
 }

@@ -1,5 +1,5 @@
 /** Doing work for a while: how fast, with which latencies, at what cost to this process and to the server. */
-import { quantile, type Round } from "./contest.js";
+import { type Contestant, quantile, type Round } from "./contest.js";
 
 export type Counts = Readonly<Record<string, number>>;
 
@@ -43,10 +43,15 @@ export async function repeated({ tasks, forMs, timeEvery = 1, meter }: Work, run
 /** V8 compiles the whole of a cycle only after some thousands of them, which one at a time might not see in a whole run. */
 const warmTasks = 64;
 
-/** Five rounds in one, with at least 64 at once where they are not in each other's way. */
-export function warmedUp(work: Work, run: (unit: number) => Promise<unknown>, distinct: boolean): Promise<Round> {
+/**
+ * Rounds of `run`, and to warm up five in one.
+ *
+ * @param crowded the warm-up has at least 64 at once: where they are not in each other's way.
+ */
+export function rounds(work: Work, run: (unit: number) => Promise<unknown>, crowded = false): Pick<Contestant, "round" | "warmUp"> {
   const { tasks, forMs, meter: _, ...rest } = work;
-  return repeated({ ...rest, tasks: distinct ? Math.max(tasks, warmTasks) : tasks, forMs: 5 * forMs }, run);
+  const warm = { ...rest, tasks: crowded ? Math.max(tasks, warmTasks) : tasks, forMs: 5 * forMs };
+  return { round: () => repeated(work, run), warmUp: () => repeated(warm, run) };
 }
 
 export const clientCpu = "client CPU µs";

@@ -5,7 +5,7 @@ import AsyncLock from "async-lock";
 import { Mutex } from "async-mutex";
 import type { Contest, Contestant, Size } from "../contest.js";
 import { nothing } from "../locker.js";
-import { repeated, warmedUp } from "../work.js";
+import { rounds } from "../work.js";
 
 type KeyOf = (unit: number) => string;
 
@@ -16,8 +16,7 @@ export function* memoryContests({ forMs }: Size): Iterable<Contest> {
   const distinct: KeyOf = (unit) => `key ${unit}`;
   const contestant = (name: string, tasks: number, run: (unit: number) => Promise<unknown>): Contestant => ({
     name,
-    round: () => repeated({ tasks, forMs, timeEvery: 32 }, run),
-    warmUp: () => warmedUp({ tasks, forMs, timeEvery: 32 }, run, false),
+    ...rounds({ tasks, forMs, timeEvery: 32 }, run),
   });
   const dlock = (tasks: number, keyOf: KeyOf): Contestant => {
     const locks = open();

@@ -9,7 +9,7 @@ import type { Contest, Contestant, Size } from "../contest.js";
 import { contestant } from "../locker.js";
 import { dlockOnSqlite, lockfile, sqlitePoll } from "../lockers/sqlite.js";
 import { crowd, handOver } from "../processes.js";
-import { repeated, warmedUp } from "../work.js";
+import { rounds } from "../work.js";
 
 export async function* sqliteContests({ forMs }: Size): AsyncIterable<Contest> {
   const folder = mkdtempSync(join(tmpdir(), "dlock-bench-"));
@@ -104,8 +104,7 @@ function floor(folder: string, name: string, forMs: number): Contestant {
   };
   return {
     name: "hand-written better-sqlite3, one after another",
-    round: () => repeated({ tasks: 1, forMs }, run),
-    warmUp: () => warmedUp({ tasks: 1, forMs }, run, false),
+    ...rounds({ tasks: 1, forMs }, run),
     close: () => {
       database.close();
     },
@@ -114,15 +113,13 @@ function floor(folder: string, name: string, forMs: number): Contestant {
 
 function dlock(folder: string, name: string, forMs: number, concurrency: number, keyOf: (unit: number) => string): Contestant {
   const locks = createLockProvider(sqliteDriver(join(folder, `dlock-${name}.db`)), { sweepIntervalMs: 0 });
-  const work = { tasks: concurrency, forMs };
   const run = async (unit: number) => {
     const lock = await locks.lock(keyOf(unit));
     await lock.unlock();
   };
   return {
     name: "dlock",
-    round: () => repeated(work, run),
-    warmUp: () => warmedUp(work, run, false),
+    ...rounds({ tasks: concurrency, forMs }, run),
     close: () => locks.close(),
   };
 }
