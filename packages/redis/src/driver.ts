@@ -163,8 +163,8 @@ class RedisDriver implements RedisLockDriver {
       for (const { key } of part) args.push(this.#names.record(key));
       for (const { owner } of part) args.push(ownerText(owner));
       for (const { ttlMs, mode, limit, metadata } of differing(part, wantTheSame)) {
-        const how = mode === "exclusive" ? "x" : `s${limit ?? ""}`;
-        args.push(String(Math.ceil(ttlMs)), metadata === undefined ? how : `${how}+${metadata}`);
+        const more = metadata === undefined ? "" : `+${metadata}`;
+        args.push(String(Math.ceil(ttlMs)), mode === "exclusive" ? `x${more}.` : `s${limit ?? ""}${more}`);
       }
       return args;
     },

@@ -4,17 +4,18 @@
  *
  * - `lock:{7}invoice:42` is the record of the key `invoice:42`, which belongs to group 7. The group is the hash tag, so everything of a group
  *   lives in one slot, and braces in the user's key mean nothing. Held exclusively the record is a string, `token(16) ownerLength(3) owner
- *   ("+" metadata)?`, whose expiry is the lease's. Held by sharers it is a hash of `owner` to `expiry ms(16) token(16) ("+" metadata)?`.
+ *   ("+" metadata)? awaited`, whose expiry is the lease's; the last byte is `.`, or `!` from the first claim that it refuses. Held by sharers it is a hash of `owner` to `expiry ms(16) token(16) ("+" metadata)?`.
  * - `lock:{7}` is the last token granted in group 7: the name no user's key can have, because keys are not empty. On a server that is not part
  *   of a Cluster, `lock:{0}` counts for all groups.
  * - `lock:{dlock}protocol` holds `agreement`.
- * - The channel on which the end of a lease is told has the name of its record.
+ * - The channel on which the release of a lease is told has the name of its record. Nothing is told of one that has refused nobody: who waits
+ *   has been refused, and asks again once he listens.
  */
 
 /** Every slot of a Cluster is served by one master, so this is also the most masters that can share the work. */
 export const groupCount = 32;
 
-export const agreement = `dlock 1 groups=${groupCount} hash=fnv1a-32/utf-16`;
+export const agreement = `dlock 2 groups=${groupCount} hash=fnv1a-32/utf-16`;
 
 /** FNV-1a over the UTF-16 code units (Fowler, Noll and Vo; no allocation, unlike a hash over UTF-8). */
 export function groupOf(key: string): number {

@@ -121,7 +121,7 @@ function kindOf(value: unknown): "x" | "s" {
 
 function exclusiveHolder(value: string, leftMs: number, nowUs: number): Holder {
   // The length counts bytes, and the value is text by now.
-  const bytes = Buffer.from(value.slice(19));
+  const bytes = Buffer.from(value.slice(19, -1));
   const length = wholeNumber(value.slice(16, 19));
   const owner = bytes.toString("utf8", 0, length);
   return holder(owner, value.slice(0, 16), bytes.toString("utf8", length), "exclusive", Math.max(0, leftMs), nowUs);

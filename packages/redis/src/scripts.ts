@@ -34,7 +34,7 @@ local function read(key)
     if string.find(value.err, 'WRONGTYPE', 1, true) then return 's' end
     error(value)
   end
-  if not string.find(value, '^%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d') then error('FOREIGN') end
+  if not string.find(value, '^%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d.*[.!]$') then error('FOREIGN') end
   return 'x', value
 end
 
@@ -62,8 +62,8 @@ end
 `;
 
 /**
- * KEYS: the counter, then the records. ARGV: the `ownerText` of each claim; then the TTL and `x`, `s`, or `s` and the limit, with the metadata
- * after a `+`: once when they are the same for all, else for each.
+ * KEYS: the counter, then the records. ARGV: the `ownerText` of each claim; then the TTL and either `x` and what follows the owner in a new
+ * record, or `s`, the limit if there is one, and what follows the token in a new entry: once when they are the same for all, else for each.
  * Answers: when all are granted, the token of the first; each further one's is greater by one. Otherwise the time in microseconds, then for
  * each claim the token, or {ms until it may succeed or -1, `x`, value} or {ms, `s`, owner, entry}, which is one of those in the way.
  * As many tokens as there are claims are taken from the counter at once: a gap does no harm, and a server that refuses writes says so first.
@@ -150,6 +150,8 @@ each(left or {}, function(i)
       keep(key, ttl)
       return string.sub(value, 1, 16)
     end
+    -- Only of a lease that has refused somebody the release is told.
+    if string.byte(value, -1) ~= 33 then redis.call('SETRANGE', key, #value - 1, '!') end
     local remaining = redis.call('PTTL', key)
     return {remaining < 0 and -1 or remaining + 1, 'x', value}
   end
@@ -186,7 +188,7 @@ return answers
 
 /** For the first loop of the next two: what lies under the keys, exclusive records as text. */
 const values = `
-local keys, argv, sub, pcall_ = KEYS, ARGV, string.sub, redis.pcall
+local keys, argv, byte, sub, pcall_ = KEYS, ARGV, string.byte, string.sub, redis.pcall
 local count = #keys
 local values = count == 1 and {pcall_('GET', keys[1])} or redis.call('MGET', unpack(keys))
 local answers, left, failed = {}, nil, false
@@ -235,21 +237,23 @@ return answers
  * tells of a release (PUBLISH or SPUBLISH). Answers: 1 when all are, else 1 or 0 for each. That nobody could be told does not undo a release.
  */
 export const releaseScript = script(`${values}
-local freed, tell = {}, argv[count + 1]
+local freed, awaited, tell = {}, nil, argv[count + 1]
 for i = 1, count do
   local lead, value = argv[i], values[i]
   if type(value) == 'string' and sub(value, 1, #lead) == lead then
     freed[#freed + 1] = keys[i]
     answers[i] = 1
+    if byte(value, -1) == 33 then
+      awaited = awaited or {}
+      awaited[#awaited + 1] = keys[i]
+    end
   else
     left = left or {}
     left[#left + 1] = i
   end
 end
-if freed[1] then
-  redis.call('DEL', unpack(freed))
-  for i = 1, #freed do pcall_(tell, freed[i], '') end
-end
+if freed[1] then redis.call('DEL', unpack(freed)) end
+for i = 1, awaited and #awaited or 0 do pcall_(tell, awaited[i], '') end
 if not left then return 1 end
 
 ${now} ${slowly}

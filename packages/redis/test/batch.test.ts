@@ -37,6 +37,15 @@ async function take(more: readonly object[]): Promise<bigint[]> {
   return outcomes.map((outcome) => (outcome as { token: bigint }).token);
 }
 
+/** Claims that come too late. */
+async function refuse(...late: readonly string[]): Promise<void> {
+  const outcomes = await driver.acquire(
+    late.map((key) => exclusive(key, "late")),
+    call,
+  );
+  for (const outcome of outcomes) expect(outcome).toMatchObject({ acquired: false });
+}
+
 const holders = async () => (await Promise.all(keys.map((key) => driver.inspect(key, call)))).map(([holder]) => holder);
 const remaining = async () => (await holders()).map((holder) => holder?.remainingMs ?? 0);
 
@@ -95,17 +104,47 @@ describe("extensions", () => {
   });
 });
 
-it("a release of several keys is told of on the channel of each, and on no other", async () => {
-  const tokens = await take([]);
-  const listener = new Redis(server.url);
+describe("a release of several keys", () => {
   const told: string[] = [];
-  listener.on("pmessage", (_, channel: string) => told.push(channel.replace(/^.*\}/, "")));
-  await listener.psubscribe("lock:*");
-  const [a, b, c] = keys.map((key, index) => ({ key, owner: `owner of ${key}`, token: tokens[index] as bigint }));
-  const claims = [a, { ...b, owner: "someone else" }, c] as ReleaseClaim[];
-  expect(await driver.release(claims, call)).toEqual([true, false, true]);
-  expect((await holders()).map((holder) => holder?.owner)).toEqual([undefined, "owner of b", undefined]);
-  expect(await only(driver.release([b as ReleaseClaim], call))).toBe(true);
-  await expect.poll(() => told).toEqual(["a", "c", "b"]);
-  listener.disconnect();
+  const claims = (tokens: readonly bigint[]) =>
+    keys.map((key, index) => ({ key, owner: `owner of ${key}`, token: tokens[index] as bigint })) as [
+      ReleaseClaim,
+      ReleaseClaim,
+      ReleaseClaim,
+    ];
+  let listener: Redis;
+
+  beforeEach(async () => {
+    told.length = 0;
+    listener = new Redis(server.url);
+    listener.on("pmessage", (_, channel: string) => told.push(channel.replace(/^.*\}/, "")));
+    await listener.psubscribe("lock:*");
+  });
+
+  afterEach(() => listener.disconnect());
+
+  it("is told of on the channel of each that has refused somebody, and on no other", async () => {
+    const [a, b, c] = claims(await take([]));
+    await refuse("a", "b", "c");
+    expect(await driver.release([a, { ...b, owner: "someone else" }, c], call)).toEqual([true, false, true]);
+    expect((await holders()).map((holder) => holder?.owner)).toEqual([undefined, "owner of b", undefined]);
+    expect(await only(driver.release([b], call))).toBe(true);
+    await expect.poll(() => told).toEqual(["a", "c", "b"]);
+  });
+
+  it("is not told of where nobody was refused since the grant", async () => {
+    await driver.release(claims(await take([])), call);
+    const again = claims(await take([]));
+    await refuse("c");
+    expect(await driver.release(again, call)).toEqual([true, true, true]);
+    await expect.poll(() => told).toEqual(["c"]);
+  });
+
+  it("leaves what a refusal writes down out of the sight of who looks", async () => {
+    await take([{ metadata: "ends with !" }, { metadata: "ends with ." }, {}]);
+    const seen = await holders();
+    await refuse("a", "b", "c");
+    expect((await holders()).map((holder) => holder?.metadata)).toEqual(["ends with !", "ends with .", undefined]);
+    expect((await holders()).map((holder) => holder?.owner)).toEqual(seen.map((holder) => holder?.owner));
+  });
 });

@@ -167,7 +167,7 @@ describe("a server that refuses", () => {
   it("commands to a user without the permission says so, and needs no more than the README lists", async () => {
     const { server, admin, open } = await serve();
     const allowed =
-      "+get +mget +set +del +hget +hset +hdel +hgetall +hlen +pexpire +pttl +time +eval +evalsha +publish +subscribe +unsubscribe +scan +info";
+      "+get +mget +set +setrange +del +hget +hset +hdel +hgetall +hlen +pexpire +pttl +time +eval +evalsha +publish +subscribe +unsubscribe +scan +info";
     await admin.acl("SETUSER", "locks", "on", ">pass", "resetkeys", "~lock:*", "resetchannels", "&lock:*", "-@all", ...allowed.split(" "));
     await admin.acl("SETUSER", "poor", "on", ">pass", "~*", "-@all", "+get", "+set");
     const driver = open(`redis://locks:pass@127.0.0.1:${server.port}`);
@@ -195,7 +195,7 @@ it("a Cluster needs no more permissions than the README lists", async () => {
   const cluster = await startRedisCluster();
   closing.push(() => cluster.stop());
   const allowed =
-    "+get +mget +set +del +hget +hset +hdel +hgetall +hlen +pexpire +pttl +time +eval +evalsha +publish +subscribe +unsubscribe +scan +info +spublish +ssubscribe +sunsubscribe +cluster";
+    "+get +mget +set +setrange +del +hget +hset +hdel +hgetall +hlen +pexpire +pttl +time +eval +evalsha +publish +subscribe +unsubscribe +scan +info +spublish +ssubscribe +sunsubscribe +cluster";
   for (const { url } of cluster.nodes) {
     const admin = new Redis(url);
     await admin.acl("SETUSER", "locks", "on", ">pass", "resetkeys", "~lock:*", "resetchannels", "&lock:*", "-@all", ...allowed.split(" "));

@@ -7,7 +7,7 @@ import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { redisDriver } from "../src/index.ts";
 import { groupOf, slotOfGroup } from "../src/protocol.ts";
-import { call, grant } from "./claims.ts";
+import { call, exclusive, grant, only } from "./claims.ts";
 
 const closing: (() => unknown)[] = [];
 
@@ -18,6 +18,11 @@ afterEach(async () => {
 function closed(driver: LockDriver): LockDriver {
   closing.push(() => driver.close());
   return driver;
+}
+
+/** Is refused by the holder of the key, who will tell. */
+async function ask(driver: LockDriver, key: string): Promise<void> {
+  expect(await only(driver.acquire([exclusive(key, "waiter")], call))).toMatchObject({ acquired: false });
 }
 
 /** Watches and counts; `next` resolves with the next wake-up. */
@@ -79,6 +84,7 @@ describe("on a single server", () => {
       const driver = closed(redisDriver({ client }));
       const token = await grant(driver, "a", `holder ${protocol}`);
       const watch = await listen(driver, "a");
+      await ask(driver, "a");
       expect(await client.set("user", "1")).toBe("OK");
       const woken = watch.next();
       await driver.release([{ key: "a", owner: `holder ${protocol}`, token }], call);
@@ -93,6 +99,7 @@ describe("on a single server", () => {
     const other = closed(redisDriver({ url: server.url }));
     const token = await grant(other, "a", "holder");
     const watch = await listen(driver, "a");
+    await ask(driver, "a");
     const back = watch.next();
     proxy.refuse();
     // Told while nobody listens: this wake-up is gone for ever.
@@ -100,6 +107,7 @@ describe("on a single server", () => {
     proxy.heal();
     await back;
     const again = await grant(other, "a", "holder");
+    await ask(other, "a");
     const woken = watch.next();
     await other.release([{ key: "a", owner: "holder", token: again }], call);
     await woken;
@@ -140,6 +148,7 @@ it("on a Cluster, a watch follows its slot to the master that takes over", async
   const key = Array.from({ length: 500 }, (_, index) => `job ${index}`).find((name) => slotOfGroup(groupOf(name)) < 5_461) as string;
   const token = await grant(other, key, "holder");
   const watch = await listen(driver, key);
+  await ask(driver, key);
   const woken = watch.next();
   await other.release([{ key, owner: "holder", token }], call);
   await woken;

@@ -8,6 +8,8 @@ interface LeaseRecord {
   readonly grantedAt: number;
   endsAt: number;
   readonly metadata: string | undefined;
+  /** Whether it was in the way of a claim: only then is its end told of, and a driver need do no more. */
+  refused: boolean;
 }
 
 export class LockTable {
@@ -35,10 +37,11 @@ export class LockTable {
         : live.every((lease) => lease.mode === "shared") && live.length < (claim.limit ?? Number.POSITIVE_INFINITY);
     if (!free || own !== undefined) {
       const [first] = live as [LeaseRecord];
+      for (const lease of live) lease.refused = true;
       return { acquired: false, retryAfterMs: Math.min(...live.map((lease) => lease.endsAt)) - now, holder: this.#holder(first) };
     }
     this.#token += 1n;
-    live.push({ owner, token: this.#token, mode, grantedAt: now, endsAt: now + ttlMs, metadata });
+    live.push({ owner, token: this.#token, mode, grantedAt: now, endsAt: now + ttlMs, metadata, refused: false });
     return { acquired: true, token: this.#token, ttlMs };
   }
 
@@ -54,8 +57,8 @@ export class LockTable {
     const live = this.#live(key);
     const index = live.findIndex((lease) => lease.owner === owner && (token === undefined || lease.token === token));
     if (index < 0) return false;
-    live.splice(index, 1);
-    this.notify(key);
+    const [ended] = live.splice(index, 1);
+    if (ended?.refused) this.notify(key);
     return true;
   }
 

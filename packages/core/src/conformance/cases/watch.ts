@@ -33,8 +33,10 @@ export const watch: readonly ConformanceCase[] = [
     async run(t) {
       const key = t.key();
       const holder = await t.first.grant({ key });
+      const owner = t.owner();
+      await t.first.refusal({ key, owner });
       let woken = 0;
-      const stop = await t.first.watch({ key, owner: t.owner() }, () => {
+      const stop = await t.first.watch({ key, owner }, () => {
         woken += 1;
       });
       await t.first.release({ key, owner: holder.owner });
@@ -50,11 +52,13 @@ export const watch: readonly ConformanceCase[] = [
       const key = t.key();
       const one = await t.first.grant({ key, mode: "shared" });
       const other = await t.first.grant({ key, mode: "shared" });
+      const owner = t.owner();
       let woken = 0;
-      const stop = await t.second.watch({ key, owner: t.owner() }, () => {
+      const stop = await t.second.watch({ key, owner }, () => {
         woken += 1;
       });
       for (const grant of [one, other]) {
+        await t.second.refusal({ key, owner });
         const before = woken;
         await t.first.release(grant);
         await t.eventually("the watcher is woken", () => woken > before);
@@ -69,16 +73,19 @@ export const watch: readonly ConformanceCase[] = [
     async run(t) {
       const key = t.key();
       const woken = [0, 0, 0];
+      const watchers = [t.first, t.second, t.second].map((client) => ({ client, claim: { key, owner: t.owner() } }));
       const stops = await Promise.all(
-        [t.first, t.second, t.second].map((client, index) =>
-          client.watch({ key, owner: t.owner() }, () => {
+        watchers.map(({ client, claim }, index) =>
+          client.watch(claim, () => {
             woken[index] = (woken[index] as number) + 1;
           }),
         ),
       );
       for (let round = 0; round < 2; round += 1) {
+        const holder = await t.first.grant({ key });
+        for (const { client, claim } of watchers) await client.refusal(claim);
         const before = [...woken];
-        await t.first.release(await t.first.grant({ key }));
+        await t.first.release(holder);
         await t.eventually("all are woken", () => woken.every((count, index) => count > (before[index] as number)));
       }
       for (const stop of stops) stop();
@@ -91,11 +98,13 @@ export const watch: readonly ConformanceCase[] = [
     async run(t) {
       const key = t.key();
       const holder = await t.first.grant({ key });
+      const owner = t.owner();
+      await t.second.refusal({ key, owner });
       const woken = { stopped: 0, standing: 0 };
       const stop = await t.second.watch({ key, owner: t.owner() }, () => {
         woken.stopped += 1;
       });
-      const end = await t.second.watch({ key, owner: t.owner() }, () => {
+      const end = await t.second.watch({ key, owner }, () => {
         woken.standing += 1;
       });
       stop();
@@ -118,10 +127,37 @@ export const watch: readonly ConformanceCase[] = [
       const grants = new Map<string, { key: string; owner: string; token: bigint }>();
       for (const name of names) {
         grants.set(name, await t.first.grant({ key: base + name }));
-        await t.second.watch({ key: base + name, owner: t.owner() }, () => woken.add(name));
+        const claim = { key: base + name, owner: t.owner() };
+        await t.second.refusal(claim);
+        await t.second.watch(claim, () => woken.add(name));
       }
       for (const grant of grants.values()) await t.first.release(grant);
       await t.eventually("all are woken", () => woken.size === names.length);
+    },
+  },
+  {
+    name: "a release is told also when the lease was renewed after its refusals, or they asked for another mode",
+    rule,
+    needs,
+    async run(t) {
+      for (const mode of ["exclusive", "shared"] as const) {
+        for (const renewal of ["extend", "ask again"] as const) {
+          const key = t.key();
+          const holder = await t.first.grant({ key });
+          const owner = t.owner();
+          await t.second.refusal({ key, owner, mode });
+          let woken = 0;
+          const stop = await t.second.watch({ key, owner }, () => {
+            woken += 1;
+          });
+          if (renewal === "extend") assert.ok(await t.first.extend(holder));
+          else await t.first.grant({ key, owner: holder.owner });
+          const before = woken;
+          await t.first.release(holder);
+          await t.eventually("the watcher is woken", () => woken > before);
+          stop();
+        }
+      }
     },
   },
   {

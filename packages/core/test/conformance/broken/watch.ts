@@ -1,7 +1,29 @@
 /** Drivers that break the promise of `watch`: they wake too few, or those who have gone. */
-import { acquiring, ask, type Broken, both, call, Fault, free, holderBy, holders, releasing } from "../faults.ts";
+import {
+  acquiring,
+  ask,
+  type Broken,
+  both,
+  call,
+  extending,
+  Fault,
+  free,
+  holderBy,
+  holders,
+  prolong,
+  releasing,
+  type World,
+} from "../faults.ts";
 
 const rule = "watch";
+
+/** The keys of which nothing is told any more. */
+const silence = (world: World) => world.recall("silence", () => new Set<string>());
+
+const silenced: Broken["breaks"] = (honest, world) => ({
+  ...honest,
+  watch: async (claim, wake) => (await honest.watch?.(claim, () => silence(world).has(claim.key) || wake())) ?? (() => {}),
+});
 
 export const watch: readonly Broken[] = [
   {
@@ -118,6 +140,28 @@ export const watch: readonly Broken[] = [
       ...honest,
       watch: async (claim, wake) => (/[*{]/.test(claim.key) ? () => {} : ((await honest.watch?.(claim, wake)) ?? (() => {}))),
     }),
+  },
+  {
+    name: "forgets with a renewal whom a lease has refused",
+    rule,
+    breaks: both(
+      silenced,
+      extending((claim, honest, world) => {
+        silence(world).add(claim.key);
+        return prolong(honest, claim);
+      }),
+    ),
+  },
+  {
+    name: "forgets with a claim asked again whom a lease has refused",
+    rule,
+    breaks: both(
+      silenced,
+      acquiring(async (claim, honest, world) => {
+        if ((await holderBy(honest, claim)) !== undefined) silence(world).add(claim.key);
+        return ask(honest, claim);
+      }),
+    ),
   },
   {
     name: "wakes nobody when a place is given up, or granted",
