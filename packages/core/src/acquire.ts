@@ -40,7 +40,6 @@ const shortestPauseMs = 1;
 const afterExpiryMs = 1;
 
 export class Acquisition implements Entry, Receiver<AcquireResult> {
-  at = 0;
   slot = -1;
   /** Waiting keeps the process alive: an exit in the middle of it would look like success. */
   readonly keepsAlive = true;

@@ -54,7 +54,7 @@ function pause(schedule: Engine["schedule"], until: number, signal: AbortSignal 
       resolve();
     };
     // Renewal keeps no process alive.
-    const entry: Entry = { at: 0, slot: -1, keepsAlive: false, run: end, closed: end };
+    const entry: Entry = { slot: -1, keepsAlive: false, run: end, closed: end };
     if (signal?.aborted === true || schedule.closed) {
       resolve();
       return;

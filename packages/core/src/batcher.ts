@@ -99,7 +99,6 @@ export class Batcher<C extends Claim, R> {
 }
 
 class Lane<C extends Claim, R> implements Entry {
-  at = 0;
   slot = -1;
   readonly keepsAlive: boolean;
   usualMs = shortestLateMs;
@@ -239,7 +238,6 @@ class Lane<C extends Claim, R> implements Entry {
 
 /** One driver call: its claims, its time limit, and the delivery of its answers, once. */
 class Flight<C extends Claim, R> implements Entry {
-  at = 0;
   slot = -1;
   readonly keepsAlive: boolean;
   readonly #options: BatcherOptions<C, R>;

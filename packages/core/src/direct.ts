@@ -129,7 +129,6 @@ export class Direct {
     return new Promise<T>((resolve, reject) => {
       const fail = (error: unknown) => reject(new LockBackendError(driver.name, doing, error, key));
       const limit: Entry = {
-        at: 0,
         slot: -1,
         keepsAlive,
         run: () => fail(driverError("the backend did not answer in time", { applied: "unknown", retryable: true })),

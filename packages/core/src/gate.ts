@@ -59,7 +59,6 @@ export class Gates {
 }
 
 export class Gate implements Entry {
-  at = 0;
   slot = -1;
   readonly keepsAlive = true;
   readonly key: string;

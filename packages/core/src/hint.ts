@@ -10,7 +10,6 @@ const firstLookMs = 10;
 const lastLookMs = 500;
 
 export class Hint implements Entry {
-  at = 0;
   slot = -1;
   readonly keepsAlive = true;
   readonly #engine: Engine;

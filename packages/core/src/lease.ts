@@ -28,7 +28,6 @@ export interface Grant {
 }
 
 export class Lease implements Entry {
-  at = 0;
   slot = -1;
   /** A process with nothing to do but renew may exit. */
   readonly keepsAlive = false;
@@ -137,7 +136,7 @@ export class Lease implements Entry {
       this.renewAt = nextRenewal(this, now);
     }
     this.renewTimeoutMs = this.#renewTimeoutMs(spec);
-    if (this.#nextEventAt() !== this.at) this.reschedule();
+    this.reschedule();
     return this.handle(now, this.maxHoldAt);
   }
 

@@ -2,8 +2,6 @@
 import type { Clock, Timer } from "./clock.js";
 
 export interface Entry {
-  /** When to run, on the schedule's clock. Written by the schedule. */
-  at: number;
   /** Place in the heap; −1 while not scheduled. Written by the schedule. */
   slot: number;
   /** Whether the process must stay alive for it: true for what somebody waits for, false for upkeep. */
@@ -22,6 +20,8 @@ const mostAtOnce = 500;
 export class Schedule {
   readonly #clock: Clock;
   readonly #heap: Entry[] = [];
+  /** When each is to run, at the same places: beside each other they are found faster than in the entries. */
+  readonly #times: number[] = [];
   #timer: Timer | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
   /** How many entries keep the process alive; the timer does so while it is not 0. */
@@ -33,33 +33,27 @@ export class Schedule {
     this.#clock = clock;
   }
 
-  /** Adds an entry, or moves it. */
+  /** Adds an entry, or moves it. `at` is a time of the schedule's clock. */
   set(entry: Entry, at: number): void {
     if (this.#closed) return;
-    if (entry.slot >= 0) {
-      const earlier = at < entry.at;
-      entry.at = at;
-      if (earlier) this.#rise(entry);
-      else this.#sink(entry);
-    } else {
-      entry.at = at;
-      entry.slot = this.#heap.length;
-      this.#heap.push(entry);
-      this.#rise(entry);
+    const { slot } = entry;
+    if (slot < 0) {
+      this.#rise(entry, at, this.#heap.length);
       if (entry.keepsAlive && this.#vital++ === 0) this.#timer?.keepAlive(true);
-    }
+    } else if (at < (this.#times[slot] as number)) this.#rise(entry, at, slot);
+    else this.#sink(entry, at, slot);
     if (!this.#running) this.#arm();
   }
 
   /** Takes an entry out; harmless when it is not in. */
   delete(entry: Entry): void {
-    if (entry.slot < 0) return;
+    const { slot } = entry;
+    if (slot < 0) return;
     const last = this.#heap.pop() as Entry;
+    const at = this.#times.pop() as number;
     if (last !== entry) {
-      last.slot = entry.slot;
-      this.#heap[last.slot] = last;
-      this.#rise(last);
-      this.#sink(last);
+      if (at < (this.#times[slot] as number)) this.#rise(last, at, slot);
+      else this.#sink(last, at, slot);
     }
     entry.slot = -1;
     // The timer stays: it is cheaper to let it find nothing than to stop and start one for every short lock.
@@ -68,7 +62,7 @@ export class Schedule {
 
   /** Keeps the process alive until `work` has settled: somebody waits for it. */
   async keepAliveFor<T>(work: Promise<T>): Promise<T> {
-    const entry: Entry = { at: 0, slot: -1, keepsAlive: true, run: () => {} };
+    const entry: Entry = { slot: -1, keepsAlive: true, run: () => {} };
     this.set(entry, Number.MAX_SAFE_INTEGER);
     try {
       return await work;
@@ -89,6 +83,7 @@ export class Schedule {
   close(): void {
     this.#closed = true;
     const dropped = this.#heap.splice(0);
+    this.#times.length = 0;
     for (const entry of dropped) entry.slot = -1;
     this.#vital = 0;
     this.#stopTimer();
@@ -96,11 +91,11 @@ export class Schedule {
   }
 
   #arm(): void {
-    const first = this.#heap[0];
-    if (first === undefined || first.at >= this.#timerAt) return;
+    const first = this.#times[0];
+    if (first === undefined || first >= this.#timerAt) return;
     const now = this.#clock.now();
     this.#stopTimer();
-    const delay = Math.min(Math.max(first.at - now, 0), lookEveryMs);
+    const delay = Math.min(Math.max(first - now, 0), lookEveryMs);
     this.#timerAt = now + delay;
     this.#timer = this.#clock.setTimer(this.#fire, delay, this.#vital > 0);
   }
@@ -111,8 +106,8 @@ export class Schedule {
     this.#running = true;
     const now = this.#clock.now();
     try {
-      let left = mostAtOnce;
-      for (let first = this.#heap[0]; first !== undefined && first.at <= now && left-- > 0; first = this.#heap[0]) {
+      for (let left = mostAtOnce; left > 0 && (this.#times[0] ?? Number.POSITIVE_INFINITY) <= now; left--) {
+        const first = this.#heap[0] as Entry;
         this.delete(first);
         first.run(now);
       }
@@ -128,35 +123,38 @@ export class Schedule {
     this.#timerAt = Number.POSITIVE_INFINITY;
   }
 
-  #rise(entry: Entry): void {
-    const heap = this.#heap;
-    let slot = entry.slot;
+  /** Puts an entry where it belongs, at `free` or above it. */
+  #rise(entry: Entry, at: number, free: number): void {
+    let slot = free;
     while (slot > 0) {
       const above = (slot - 1) >> 1;
-      const parent = heap[above] as Entry;
-      if (parent.at <= entry.at) break;
-      heap[slot] = parent;
-      parent.slot = slot;
+      const parentAt = this.#times[above] as number;
+      if (parentAt <= at) break;
+      this.#place(this.#heap[above] as Entry, parentAt, slot);
       slot = above;
     }
-    heap[slot] = entry;
-    entry.slot = slot;
+    this.#place(entry, at, slot);
   }
 
-  #sink(entry: Entry): void {
-    const heap = this.#heap;
-    let slot = entry.slot;
+  /** Puts an entry where it belongs, at `free` or below it. */
+  #sink(entry: Entry, at: number, free: number): void {
+    const times = this.#times;
+    let slot = free;
     for (;;) {
       let below = 2 * slot + 1;
-      if (below >= heap.length) break;
-      if (below + 1 < heap.length && (heap[below + 1] as Entry).at < (heap[below] as Entry).at) below++;
-      const child = heap[below] as Entry;
-      if (child.at >= entry.at) break;
-      heap[slot] = child;
-      child.slot = slot;
+      if (below >= times.length) break;
+      if (below + 1 < times.length && (times[below + 1] as number) < (times[below] as number)) below++;
+      const childAt = times[below] as number;
+      if (childAt >= at) break;
+      this.#place(this.#heap[below] as Entry, childAt, slot);
       slot = below;
     }
-    heap[slot] = entry;
+    this.#place(entry, at, slot);
+  }
+
+  #place(entry: Entry, at: number, slot: number): void {
+    this.#heap[slot] = entry;
+    this.#times[slot] = at;
     entry.slot = slot;
   }
 }

@@ -27,7 +27,6 @@ const eagerRounds = 10;
 const lazyRoundMs = 5_000;
 
 export class Undo implements Entry {
-  at = 0;
   slot = -1;
   readonly keepsAlive = false;
   readonly #engine: Engine;
