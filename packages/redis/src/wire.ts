@@ -1,7 +1,8 @@
 /** One way to a Redis server or Cluster: sends commands with exact deadlines, over the user's client or one of our own. */
 import type { Socket } from "node:net";
 import { type Clock, type DriverError, isDriverError, type Timer } from "@dlock/core";
-import { type Cluster, Command, type Redis } from "ioredis";
+import type { Cluster, Redis } from "ioredis";
+import { AsciiCommand } from "./ascii-command.js";
 import { Deadlines } from "./deadlines.js";
 import { interrupted, isReply, refusedBy, unanswered, unreachable } from "./errors.js";
 import { Readiness } from "./readiness.js";
@@ -96,7 +97,7 @@ export class Wire {
   }
 
   #dispatch(to: Redis | Cluster, node: Redis | undefined, name: string, args: readonly string[], endsAt: number): Promise<unknown> {
-    const command = new Command(name, [], { replyEncoding: "utf8" });
+    const command = new AsciiCommand(name, [], { replyEncoding: "utf8" });
     // Given to the constructor they would be copied and looked at one by one, which costs more than all the rest of a batch.
     command.args = args as string[];
     const stream = node?.stream;
