@@ -5,7 +5,7 @@
 import type { Clock } from "./clock.js";
 import type { Call, Claim, DriverError, Outcome } from "./driver.js";
 import { driverError, isDriverError, malformedAnswer, messageOf } from "./errors.js";
-import type { Entry, Schedule } from "./schedule.js";
+import { type Entry, type Schedule, turnMs } from "./schedule.js";
 
 /** Who is told what became of a claim. Told exactly once, at the latest when the attempt's time is over. */
 export interface Receiver<R> {
@@ -142,7 +142,7 @@ class Lane<C extends Claim, R> implements Entry {
       this.#madeAt.push(now);
     }
     if (this.#flushing) return;
-    if (this.#inFlight === 0) this.#flushSoon(now);
+    if (this.#inFlight === 0) this.#flushSoon();
     else if (this.slot < 0) this.#options.schedule.set(this, this.#lateAt());
   }
 
@@ -165,12 +165,12 @@ class Lane<C extends Claim, R> implements Entry {
     return Math.min(this.#lastSentAt + patience * 2 ** (this.#inFlight - 1), (this.#madeAt[0] as number) + this.#timeoutMs / 2);
   }
 
-  /** At the end of this tick, so that claims made together go together. */
-  #flushSoon(now: number): void {
+  /** At the end of this tick, so that claims made together go together. What the tick has still to do may take long. */
+  #flushSoon(): void {
     this.#flushing = true;
     queueMicrotask(() => {
       this.#flushing = false;
-      if (this.#claims.length > 0) this.#flush(now);
+      if (this.#claims.length > 0) this.#flush(this.#options.clock.now());
     });
   }
 
@@ -185,7 +185,9 @@ class Lane<C extends Claim, R> implements Entry {
     this.#receivers = [];
     this.#madeAt = [];
     if (claims.length > 1) this.#holdBack(claims, receivers, madeAt);
-    new Flight(this.#options, this, claims, receivers, now).start((madeAt[0] as number) + this.#timeoutMs - now);
+    // Half of an attempt's time is for the server, also when the event loop was blocked since the claim was made.
+    const timeoutMs = Math.max((madeAt[0] as number) + this.#timeoutMs - now, this.#timeoutMs / 2);
+    new Flight(this.#options, this, claims, receivers, now).start(timeoutMs);
     if (this.#claims.length > 0) schedule.set(this, this.#lateAt());
     else schedule.delete(this);
   }
@@ -195,7 +197,7 @@ class Lane<C extends Claim, R> implements Entry {
     this.#inFlight--;
     this.#telling++;
     this.usualMs += (now - sentAt - this.usualMs) / 8;
-    if (this.#claims.length > 0 && !this.#flushing) this.#flushSoon(now);
+    if (this.#claims.length > 0 && !this.#flushing) this.#flushSoon();
   }
 
   /** All answers of a flight are delivered. */
@@ -245,6 +247,8 @@ class Flight<C extends Claim, R> implements Entry {
   readonly #claims: readonly C[];
   readonly #receivers: readonly Receiver<R>[];
   readonly #sentAt: number;
+  /** Its time is over but for the last turn of the event loop. */
+  #ending = false;
   #over = false;
 
   constructor(options: BatcherOptions<C, R>, lane: Lane<C, R>, claims: readonly C[], receivers: readonly Receiver<R>[], sentAt: number) {
@@ -261,7 +265,7 @@ class Flight<C extends Claim, R> implements Entry {
       this.closed();
       return;
     }
-    this.#options.schedule.set(this, this.#sentAt + timeoutMs);
+    this.#options.schedule.set(this, this.#sentAt + timeoutMs - turnMs);
     // The driver gets a little less, so that its own, more telling, error comes before ours.
     const call = { timeoutMs: Math.max(timeoutMs - Math.min(timeoutMs / 10, 50), 1) };
     try {
@@ -279,8 +283,13 @@ class Flight<C extends Claim, R> implements Entry {
     this.#fail(driverError("the provider was closed before the backend answered", { applied: "unknown", retryable: false }));
   }
 
-  /** The time is over and the driver has not stopped as it should have. */
-  run(): void {
+  /** The time is over and the driver has not stopped as it should have, unless its answer lies there unread. */
+  run(now: number): void {
+    if (!this.#ending) {
+      this.#ending = true;
+      this.#options.schedule.set(this, now + turnMs);
+      return;
+    }
     this.#fail(driverError("the backend did not answer within the attempt's time", { applied: "unknown", retryable: true }));
   }
 

@@ -11,7 +11,7 @@ import type { Lease } from "./lease.js";
 import { ownerOf } from "./lock.js";
 import { checkKnown, checkNumber, longestMs } from "./options.js";
 import { refresh } from "./renewer.js";
-import type { Entry } from "./schedule.js";
+import { type Entry, turnMs } from "./schedule.js";
 
 export class Direct {
   readonly #engine: Engine;
@@ -128,13 +128,18 @@ export class Direct {
     const timeoutMs = spec.base.attemptTimeoutMs;
     return new Promise<T>((resolve, reject) => {
       const fail = (error: unknown) => reject(new LockBackendError(driver.name, doing, error, key));
+      let ending = false;
       const limit: Entry = {
         slot: -1,
         keepsAlive,
-        run: () => fail(driverError("the backend did not answer in time", { applied: "unknown", retryable: true })),
+        run: (now) => {
+          if (ending) return fail(driverError("the backend did not answer in time", { applied: "unknown", retryable: true }));
+          ending = true;
+          schedule.set(limit, now + turnMs);
+        },
         closed: () => reject(new ProviderClosedError(key)),
       };
-      schedule.set(limit, clock.now() + timeoutMs);
+      schedule.set(limit, clock.now() + timeoutMs - turnMs);
       (async () => run({ timeoutMs }))()
         .then(resolve, fail)
         .finally(() => schedule.delete(limit));

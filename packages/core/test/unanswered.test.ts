@@ -1,7 +1,7 @@
 /** Servers that do not answer, answers that get lost, and claims that are delivered late. */
 import { describe, expect, test } from "vitest";
 import { fixedInterval, LockBackendError } from "../src/index.ts";
-import { errorOf, record, scenario } from "./support/scenario.ts";
+import { errorOf, record, scenario, watchPromise } from "./support/scenario.ts";
 import { late, lost, silent, slow } from "./support/scripted-driver.ts";
 
 describe("a driver that never answers", () => {
@@ -163,5 +163,128 @@ describe("a grant that arrives when its lease is already over", () => {
     await clock.advance(10);
     expect(driver.table.size).toBe(0);
     expect(acquired).toHaveLength(0);
+  });
+});
+
+describe("an event loop that was blocked for longer than an attempt's time", () => {
+  /** An answer that lies in the socket: nobody reads it before the timers that are due have run. */
+  function inTheSocket() {
+    let read = () => {};
+    const reply = (serve: () => unknown) => {
+      const answer = serve();
+      return new Promise((resolve) => {
+        read = () => resolve(answer);
+      });
+    };
+    return { reply, read: () => read() };
+  }
+
+  test("reads an answer that has come meanwhile before the call counts as unanswered", async () => {
+    const { clock, driver, locks } = scenario({ attemptTimeoutMs: 1_000 });
+    const { reply, read } = inTheSocket();
+    driver.next("acquire", reply);
+    const locking = watchPromise(locks.lock("a", { waitMs: 0 }));
+    await clock.settle();
+    clock.jump(5_000);
+    await clock.advance(0);
+    expect(locking.state).toBe("pending");
+    read();
+    await clock.settle();
+    expect(locking).toMatchObject({ state: "resolved", value: { isHeld: true } });
+    expect(driver.of("release")).toHaveLength(0);
+    expect(clock.now()).toBe(5_000);
+  });
+
+  test("waits no longer than that for one that has not", async () => {
+    const { clock, driver, locks } = scenario({ attemptTimeoutMs: 1_000 });
+    driver.next("acquire", silent);
+    const locking = errorOf(locks.lock("a", { waitMs: 0 }));
+    await clock.settle();
+    clock.jump(5_000);
+    expect(await clock.until(locking)).toMatchObject({ code: "DLOCK_BACKEND" });
+    expect(clock.now()).toBe(5_001);
+  });
+
+  test.each(["inspect", "ping", "sweep"] as const)("reads the answer to %s() as well", async (operation) => {
+    const { clock, driver, locks } = scenario({ attemptTimeoutMs: 1_000 });
+    const { reply, read } = inTheSocket();
+    driver.next(operation, reply);
+    const asking = watchPromise<unknown>(locks[operation]("a"));
+    await clock.settle();
+    clock.jump(5_000);
+    await clock.advance(0);
+    read();
+    await clock.settle();
+    expect(asking.state).toBe("resolved");
+    await clock.advance(10);
+    expect(clock.pending).toBe(0);
+  });
+
+  test("tells of a lost lease at once, and keeps a renewal from reviving it", async () => {
+    const { clock, driver, locks } = scenario({ attemptTimeoutMs: 1_000, ttlMs: 3_000 });
+    const lock = await clock.until(locks.lock("a"));
+    const { signal } = lock;
+    const { reply, read } = inTheSocket();
+    driver.next("extend", reply);
+    await clock.advance(1_000);
+    expect(driver.of("extend")).toHaveLength(1);
+    clock.jump(5_000);
+    expect(lock.isHeld).toBe(false);
+    await clock.advance(0);
+    expect(signal.aborted).toBe(true);
+    read();
+    await clock.advance(1);
+    expect(lock.isHeld).toBe(false);
+  });
+
+  test("renews a lease that is live still with an answer that has come meanwhile", async () => {
+    const { clock, driver, locks } = scenario({ attemptTimeoutMs: 200, ttlMs: 3_000 });
+    const lock = await clock.until(locks.lock("a"));
+    const { reply, read } = inTheSocket();
+    driver.next("extend", reply);
+    const atRisk = record(locks, "at-risk");
+    await clock.advance(1_000);
+    clock.jump(1_000);
+    await clock.advance(0);
+    read();
+    await clock.settle();
+    expect(lock.remainingMs).toBe(1_970);
+    expect(driver.of("extend")).toHaveLength(1);
+    expect(atRisk).toHaveLength(0);
+  });
+
+  test("ends a call in its last turn, too, when the provider is closed", async () => {
+    const { clock, driver, locks } = scenario({ attemptTimeoutMs: 1_000 });
+    driver.next("inspect", silent);
+    const asking = errorOf(locks.inspect("a"));
+    await clock.settle();
+    clock.jump(5_000);
+    await clock.advance(0);
+    await clock.until(locks.close());
+    expect(await asking).toMatchObject({ code: "DLOCK_CLOSED" });
+    expect(clock.now()).toBe(5_000);
+    expect(clock.pending).toBe(0);
+  });
+
+  test("begins to count when the call goes out, not when it was made", async () => {
+    const { clock, driver, locks } = scenario({ attemptTimeoutMs: 1_000 });
+    driver.next("acquire", slow(100, 100));
+    const locking = locks.lock("a", { waitMs: 0 });
+    clock.jump(5_000);
+    const lock = await clock.until(locking);
+    expect(lock.isHeld).toBe(true);
+    expect(clock.now()).toBe(5_200);
+  });
+
+  test("leaves half of an attempt's time to the server also for what waited behind a call under way", async () => {
+    const { clock, driver, locks } = scenario({ attemptTimeoutMs: 1_000 });
+    driver.next("acquire", silent, slow(100, 100));
+    const first = errorOf(locks.lock("a", { waitMs: 0 }));
+    await clock.settle();
+    const second = locks.lock("b", { waitMs: 0 });
+    clock.jump(5_000);
+    expect((await clock.until(second)).isHeld).toBe(true);
+    expect(driver.of("acquire")[1]).toMatchObject({ at: 5_000, timeoutMs: 450 });
+    await clock.until(first);
   });
 });
