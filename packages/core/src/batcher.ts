@@ -5,7 +5,7 @@
 import type { Clock } from "./clock.js";
 import type { Call, Claim, DriverError, Outcome } from "./driver.js";
 import { driverError, isDriverError, malformedAnswer, messageOf } from "./errors.js";
-import { type Entry, type Schedule, turnMs } from "./schedule.js";
+import type { Entry, Schedule } from "./schedule.js";
 
 /** Who is told what became of a claim. Told exactly once, at the latest when the attempt's time is over. */
 export interface Receiver<R> {
@@ -247,8 +247,8 @@ class Flight<C extends Claim, R> implements Entry {
   readonly #claims: readonly C[];
   readonly #receivers: readonly Receiver<R>[];
   readonly #sentAt: number;
-  /** Its time is over but for the last turn of the event loop. */
-  #ending = false;
+  /** How much longer than the driver we wait. */
+  #restMs = 0;
   #over = false;
 
   constructor(options: BatcherOptions<C, R>, lane: Lane<C, R>, claims: readonly C[], receivers: readonly Receiver<R>[], sentAt: number) {
@@ -265,9 +265,9 @@ class Flight<C extends Claim, R> implements Entry {
       this.closed();
       return;
     }
-    this.#options.schedule.set(this, this.#sentAt + timeoutMs - turnMs);
-    // The driver gets a little less, so that its own, more telling, error comes before ours.
-    const call = { timeoutMs: Math.max(timeoutMs - Math.min(timeoutMs / 10, 50), 1) };
+    const call = { timeoutMs: driverTimeMs(timeoutMs) };
+    this.#restMs = timeoutMs - call.timeoutMs;
+    this.#options.schedule.set(this, this.#sentAt + call.timeoutMs);
     try {
       this.#options.send(this.#claims, call).then(
         (outcomes) => this.#deliver(outcomes),
@@ -283,14 +283,14 @@ class Flight<C extends Claim, R> implements Entry {
     this.#fail(driverError("the provider was closed before the backend answered", { applied: "unknown", retryable: false }));
   }
 
-  /** The time is over and the driver has not stopped as it should have, unless its answer lies there unread. */
+  /** The driver's time is over, or ours is as well and it has not stopped as it should have. */
   run(now: number): void {
-    if (!this.#ending) {
-      this.#ending = true;
-      this.#options.schedule.set(this, now + turnMs);
-      return;
-    }
-    this.#fail(driverError("the backend did not answer within the attempt's time", { applied: "unknown", retryable: true }));
+    const restMs = this.#restMs;
+    if (restMs > 0) {
+      // From now on: when the event loop was blocked, timers run before an answer that has come is read.
+      this.#restMs = 0;
+      this.#options.schedule.set(this, now + restMs);
+    } else this.#fail(driverError("the backend did not answer within the attempt's time", { applied: "unknown", retryable: true }));
   }
 
   #deliver(outcomes: unknown): void {
@@ -332,6 +332,11 @@ class Flight<C extends Claim, R> implements Entry {
     this.#lane.landed(this.#sentAt, now);
     return now;
   }
+}
+
+/** The driver gets a little less than the attempt's time, so that its own, more telling, error comes before ours. */
+export function driverTimeMs(timeoutMs: number): number {
+  return Math.max(timeoutMs - Math.min(timeoutMs / 10, 50), 1);
 }
 
 /** A copy of the list, since a list may be a proxy that throws; undefined when it is not one of `count` answers. */

@@ -3,6 +3,7 @@
  * same guarantee: a call ends in time whatever the driver does.
  */
 import { publicHolder } from "./acquire.js";
+import { driverTimeMs } from "./batcher.js";
 import type { Call, Holder, LockRecord, Outcome } from "./driver.js";
 import { type Engine, isHolder, isRecord } from "./engine.js";
 import { driverError, isDriverError, LockBackendError, LockNotHeldError, malformedAnswer, ProviderClosedError } from "./errors.js";
@@ -11,7 +12,7 @@ import type { Lease } from "./lease.js";
 import { ownerOf } from "./lock.js";
 import { checkKnown, checkNumber, longestMs } from "./options.js";
 import { refresh } from "./renewer.js";
-import { type Entry, turnMs } from "./schedule.js";
+import type { Entry } from "./schedule.js";
 
 export class Direct {
   readonly #engine: Engine;
@@ -125,21 +126,22 @@ export class Direct {
   async #call<T>(doing: string, key: string | undefined, run: (call: Call) => Promise<T>, keepsAlive = true): Promise<T> {
     this.#open(key);
     const { clock, driver, schedule, spec } = this.#engine;
-    const timeoutMs = spec.base.attemptTimeoutMs;
+    const timeoutMs = driverTimeMs(spec.base.attemptTimeoutMs);
     return new Promise<T>((resolve, reject) => {
       const fail = (error: unknown) => reject(new LockBackendError(driver.name, doing, error, key));
-      let ending = false;
+      let restMs = spec.base.attemptTimeoutMs - timeoutMs;
       const limit: Entry = {
         slot: -1,
         keepsAlive,
         run: (now) => {
-          if (ending) return fail(driverError("the backend did not answer in time", { applied: "unknown", retryable: true }));
-          ending = true;
-          schedule.set(limit, now + turnMs);
+          if (restMs <= 0) return fail(driverError("the backend did not answer in time", { applied: "unknown", retryable: true }));
+          // As in a batch: an answer that came while the event loop was blocked is read first.
+          schedule.set(limit, now + restMs);
+          restMs = 0;
         },
         closed: () => reject(new ProviderClosedError(key)),
       };
-      schedule.set(limit, clock.now() + timeoutMs - turnMs);
+      schedule.set(limit, clock.now() + timeoutMs);
       (async () => run({ timeoutMs }))()
         .then(resolve, fail)
         .finally(() => schedule.delete(limit));

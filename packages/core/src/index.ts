@@ -1,6 +1,6 @@
 export type { AutoRenewOptions } from "./auto-renew.js";
 export type { Clock, Timer } from "./clock.js";
-export { systemClock } from "./clock.js";
+export { setTimeLimit, systemClock } from "./clock.js";
 export type { CloseOnExitOptions } from "./close-on-exit.js";
 export { closeOnExit } from "./close-on-exit.js";
 export type { LockConfig, SectionShape } from "./config.js";

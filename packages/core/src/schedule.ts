@@ -14,12 +14,6 @@ export interface Entry {
 /** A suspended machine stops the timers' clock; waking this often lets the true clock be asked soon after. */
 const lookEveryMs = 1_000;
 
-/**
- * A turn of the event loop. One that was blocked runs the timers that are due before it reads what has come meanwhile: whoever waits for an
- * answer looks a turn later whether it is there, before he gives up.
- */
-export const turnMs = 1;
-
 /** Ten thousand leases can fall due together: the event loop turns after so many, and the batches they make go out one by one. */
 const mostAtOnce = 500;
 

