@@ -33,6 +33,11 @@ export function malformed(what: string): Failure {
   return new Failure(`etcd's answer is not one to the question: ${what}`, "unknown", "final");
 }
 
+/** What was sent may have been applied, or be still. */
+export function unanswered(member: string, cause?: unknown): Failure {
+  return new Failure(`etcd at ${member} did not answer in time`, "unknown", "elsewhere", cause);
+}
+
 /** The codes of gRPC that matter here. */
 const code = { cancelled: 1, deadlineExceeded: 4, unavailable: 14 };
 
@@ -85,7 +90,7 @@ export function failureOf(error: unknown, member: string): Failure {
     const remedy = unreachable.find(([pattern]) => pattern.test(why))?.[1] ?? "";
     return new Failure(`etcd cannot be reached at ${member}: ${why}${remedy}`, "no", "elsewhere", error);
   }
-  if (status === code.deadlineExceeded) return new Failure(`etcd at ${member} did not answer in time`, "unknown", "elsewhere", error);
+  if (status === code.deadlineExceeded) return unanswered(member, error);
   if (said === "Cancelled on client") return new Failure("the call to etcd was cancelled", "unknown", "final", error);
   // A connection that broke: a new one may do, so the only member of its cluster is asked again as well. To gRPC a call looks cancelled when
   // Node ends it before it tells that the connection is gone.

@@ -3,10 +3,10 @@
  * clients inside etcd3, below its retries and its circuit breaker, which keep no deadline (docs/decisions/0003-etcd-calls.md).
  */
 
-import { systemClock } from "@dlock/core";
+import { setTimeLimit, systemClock } from "@dlock/core";
 import type { Attempt } from "./attempt.js";
 import { decodeTxnResponse, encodeTxn } from "./codec.js";
-import { Failure, failureOf } from "./failures.js";
+import { Failure, failureOf, unanswered } from "./failures.js";
 
 type Callback = (error: Error | null, reply: unknown) => void;
 
@@ -22,7 +22,6 @@ interface InterceptedCall {
 }
 
 interface CallOptions {
-  readonly deadline?: number;
   readonly interceptors: readonly [(options: unknown, next: (options: unknown) => InterceptedCall) => InterceptedCall];
 }
 
@@ -187,16 +186,22 @@ export class Members {
   #unary<T>(host: Host, service: Service, method: string, payload: object, ms: number, token: string | undefined): Promise<T> {
     return new Promise((resolve, reject) => {
       const client = host.getServiceClient(service);
-      // gRPC takes absolute deadlines and turns them into a duration at once.
-      const options: CallOptions = { deadline: systemClock.date().getTime() + ms, interceptors: [headers(token)] };
+      const options: CallOptions = { interceptors: [headers(token)] };
       const described = client[method] as Method;
       const { requestSerialize, responseDeserialize } = codecs[method] ?? described;
       const call = client.makeUnaryRequest(described.path, requestSerialize, responseDeserialize, payload, options, (error, reply) => {
+        limit.cancel();
         this.#running.delete(call);
         if (error === null) resolve(reply as T);
         else reject(error);
       });
       this.#running.add(call);
+      // Not gRPC's own deadline: after the event loop was blocked, that one ends a call whose answer is there, but not read yet.
+      const late = () => {
+        reject(unanswered(nameOf(host)));
+        call.cancel();
+      };
+      const limit = setTimeLimit(systemClock, late, ms);
     });
   }
 }

@@ -149,6 +149,19 @@ describe("a broken network", () => {
   });
 });
 
+describe("a process that was busy for longer than a call may take", () => {
+  it("takes the answers that have come meanwhile", async () => {
+    // A lease and a connection are there: one message is all it takes.
+    await grant(other, claim(unique("key")));
+    const answer = acquire(other, claim(unique("key")), 100);
+    // Long enough for the request to be written.
+    await new Promise((resolve) => setImmediate(resolve));
+    const until = performance.now() + 500;
+    while (performance.now() < until);
+    expect(await answer).toMatchObject({ acquired: true });
+  });
+});
+
 describe("a watch", () => {
   it("wakes its waiter when the connection breaks, and goes on", async () => {
     const wish = claim(unique("key"));

@@ -1,5 +1,5 @@
 /** One connection of the driver's own: set up so that no setting of the caller or the server changes what a statement means, and given up, never given back. */
-import { type DriverError, driverError, systemClock } from "@dlock/core";
+import { type DriverError, driverError, setTimeLimit, systemClock } from "@dlock/core";
 import { Answer, type Cell, type MysqlConnection, type MysqlError, preparedQuery, rawQuery } from "./client.js";
 import { cannotPrepare, isReadOnly, isUnsent, toDriverError } from "./faults.js";
 import type { Statement } from "./sql.js";
@@ -73,7 +73,8 @@ export class Session {
     if (this.broken) return Promise.reject(toDriverError({ message: "it was closed while idle" }, false));
     if (timeoutMs <= 0) return Promise.reject(driverError("no time was left to ask", { applied: "no", retryable: true }));
     return new Promise((resolve, reject) => {
-      const timer = systemClock.setTimer(() => this.#drop(`no answer within ${Math.ceil(timeoutMs)} ms`), timeoutMs, true);
+      const late = () => this.#drop(`no answer within ${Math.ceil(timeoutMs)} ms`);
+      const timer = setTimeLimit(systemClock, late, timeoutMs);
       this.#abandon = (error) => {
         timer.cancel();
         this.#abandon = undefined;

@@ -172,6 +172,21 @@ describe("a server with a wait_timeout of 1 s", () => {
   });
 });
 
+describe("a process that was busy for longer than a call may take", () => {
+  it("takes the answers that have come meanwhile", async () => {
+    const direct = mysqlDriver({ url: server.url, table });
+    const wish = claim(newKey());
+    await direct.release([{ ...wish, token: await grant(direct, wish) }], call);
+    const answer = direct.acquire([wish], { timeoutMs: 100 });
+    // Long enough for the request to be written.
+    await new Promise((resolve) => setImmediate(resolve));
+    const until = performance.now() + 500;
+    while (performance.now() < until);
+    expect(await answer).toMatchObject([{ acquired: true }]);
+    await direct.close();
+  });
+});
+
 describe("a connection that the server ends", () => {
   it("is replaced without a failed call when it was killed while idle", async () => {
     const wish = claim(newKey());
