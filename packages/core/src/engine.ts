@@ -10,7 +10,7 @@ import { guarded, type Logger } from "./logger.js";
 import type { ProviderOptions, ProviderSpec } from "./options.js";
 import { Schedule } from "./schedule.js";
 import { Stats } from "./stats.js";
-import { highestServerToken } from "./token.js";
+import { isServerToken } from "./token.js";
 import { Undo } from "./undo.js";
 
 export interface Engine {
@@ -117,10 +117,6 @@ function isAcquireResult(value: unknown): value is AcquireResult {
 
 function isWithin(value: unknown, most: number): value is number {
   return typeof value === "number" && value >= 0 && value <= most;
-}
-
-function isServerToken(value: unknown): boolean {
-  return typeof value === "bigint" && value >= 0n && value < highestServerToken;
 }
 
 export function isHolder(value: unknown): value is Holder {

@@ -54,5 +54,6 @@ export { createLockProviderFromUrl, findBackend, parseBackendUrl, registerBacken
 export type { RetryOptions } from "./retry.js";
 export { exponentialBackoff, fixedInterval, linearBackoff } from "./retry.js";
 export type { HistogramSnapshot, LockStats } from "./stats.js";
+export { isServerToken } from "./token.js";
 export { TransientMap } from "./transient-map.js";
 export { decodeUrlPart } from "./url.js";

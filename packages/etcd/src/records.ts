@@ -3,7 +3,7 @@
  * can name another's record, and all records of a key are one range. The mode is part of the name because etcd can compare names over ranges
  * but not values. The owner is not: a deleted name costs every later look at its range until etcd is compacted, so names are used again.
  */
-import { type DriverError, driverError, type Holder } from "@dlock/core";
+import { type DriverError, driverError, type Holder, isServerToken } from "@dlock/core";
 import { malformed } from "./failures.js";
 import type { LeaseAge } from "./leases.js";
 import type { KeyValue, Range } from "./wire.js";
@@ -175,7 +175,7 @@ const isDuration = (value: unknown) => typeof value === "number" && value >= 0 &
 /** A revision as a fencing token. @throws DriverError for a number that no revision is. */
 export function tokenOf(revision: string): bigint {
   const token = BigInt(revision);
-  if (token < 1n || token >= 2n ** 53n) throw malformed(`a revision is ${revision}`).toDriverError(true);
+  if (!isServerToken(token)) throw malformed(`a revision is ${revision}`).toDriverError(true);
   return token;
 }
 

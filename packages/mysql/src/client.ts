@@ -1,5 +1,6 @@
 /** The part of mysql2 that the driver uses. Pools of `mysql2` and of `mysql2/promise` fit. */
 
+import { isServerToken } from "@dlock/core";
 import type { Statement } from "./sql.js";
 
 /** A pool of `mysql2`. */
@@ -42,9 +43,6 @@ export interface MysqlError {
 
 export type Cell = Buffer | null;
 
-/** The contract's bound. */
-export const highestToken = 2n ** 53n - 1n;
-
 /** The answer to one statement. What is asked of it and is not there, or is no such thing, is a TypeError: then it answers another question. */
 export class Answer {
   readonly #result: unknown;
@@ -68,7 +66,7 @@ export class Answer {
   get insertId(): bigint {
     // A number below 2^53, or a string, depending on the connection's options.
     const insertId = BigInt(this.#packet.insertId as number | string | bigint);
-    if (insertId < 0n || insertId > highestToken) throw new TypeError("no number of a claim, and no token");
+    if (insertId !== 0n && !isServerToken(insertId)) throw new TypeError("no number of a claim, and no token");
     return insertId;
   }
 

@@ -1,6 +1,6 @@
 /** What the leases are: for verdicts, for people, and for the list. Plain reads that lock and change nothing. */
-import type { Claim, Holder, LockRecord } from "@dlock/core";
-import { type Cell, highestToken } from "./client.js";
+import { type Claim, type Holder, isServerToken, type LockRecord } from "@dlock/core";
+import type { Cell } from "./client.js";
 import type { Run } from "./sessions.js";
 import { between, beyond, bytes, list, now, type Tables } from "./sql.js";
 
@@ -95,7 +95,7 @@ function modeOf(cell: Cell | undefined): Lease["mode"] {
 
 function tokenOf(cell: Cell | undefined): bigint {
   const token = BigInt(wholeNumber(cell, /^\d+$/));
-  if (token < 1n || token > highestToken) throw new TypeError("not a token");
+  if (!isServerToken(token)) throw new TypeError("not a token");
   return token;
 }
 

@@ -1,5 +1,5 @@
 /** The tables, their version, and every statement that touches them. */
-import { type DriverError, driverError, systemClock } from "@dlock/core";
+import { type DriverError, driverError, isServerToken, systemClock } from "@dlock/core";
 import type { SqliteDatabase, SqliteStatement } from "./database.js";
 
 const schemaVersion = 1;
@@ -116,12 +116,7 @@ function isOurs(row: unknown): row is LeaseRow {
   const { mode, metadata, token } = cells;
   if (!((mode === "exclusive" || mode === "shared") && (metadata === null || typeof metadata === "string"))) return false;
   for (const name in kinds) if (typeof cells[name] !== kinds[name as keyof typeof kinds]) return false;
-  return isToken(token);
-}
-
-/** As the contract bounds them. */
-function isToken(value: unknown): value is bigint {
-  return typeof value === "bigint" && value > 0n && value < 2n ** 53n;
+  return isServerToken(token);
 }
 
 /** What is none of ours is told, and not reckoned with. @throws DriverError. */
@@ -169,7 +164,7 @@ function prepareStatements(db: SqliteDatabase): Statements {
     // As a bigint: a number would be bound as REAL and make the sum one, which has no digits to spare above 2^53.
     mint: (count) => {
       const last = mint.get(BigInt(count));
-      if (isToken(last)) return last;
+      if (isServerToken(last)) return last;
       throw damaged(db, "the row last_token of dlock_meta is no whole number below 2^53, or is not there");
     },
     leasesOf: (key) => leasesOf.all(key).map((row) => checked(db, row)),
