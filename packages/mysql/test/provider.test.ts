@@ -137,6 +137,20 @@ describe("a provider", () => {
     await locks.close();
   });
 
+  it("gives a lock whose answer came while the process was busy for longer than an attempt may take", async () => {
+    const locks = createLockProvider(mysqlDriver({ url: server.url, table: newTable() }), { attemptTimeoutMs: 200 });
+    // The connection is there, and the statement prepared.
+    await (await locks.lock("warm")).unlock();
+    const locking = locks.tryLock("busy");
+    await new Promise((resolve) => setImmediate(resolve));
+    const until = performance.now() + 600;
+    while (performance.now() < until);
+    const lock = await locking;
+    expect(lock?.isHeld).toBe(true);
+    expect(await locks.inspect("busy")).toMatchObject([{ token: lock?.token }]);
+    await locks.close();
+  });
+
   it("leaves no lock behind when it is closed, and no lease to wait for", async () => {
     const table = newTable();
     const locks = createLockProvider(mysqlDriver({ url: server.url, table }), { ttlMs: 60_000 });
