@@ -73,7 +73,7 @@ export class Session {
     if (this.broken) return Promise.reject(toDriverError({ message: "it was closed while idle" }, false));
     if (timeoutMs <= 0) return Promise.reject(driverError("no time was left to ask", { applied: "no", retryable: true }));
     return new Promise((resolve, reject) => {
-      const late = () => this.#drop(`no answer within ${Math.ceil(timeoutMs)} ms`);
+      const late = () => this.#drop(`the server did not answer in time; ${Math.ceil(timeoutMs)} ms were left when it was asked`);
       const timer = setTimeLimit(systemClock, late, timeoutMs);
       this.#abandon = (error) => {
         timer.cancel();

@@ -245,6 +245,7 @@ describe("the server", () => {
     const error = await failure(driver.acquire([claim(newKey())], { timeoutMs: 400 }));
     server.resume();
     expect(error).toMatchObject({ applied: "unknown", retryable: true });
+    expect(error.message).toMatch(/^the server did not answer in time; \d+ ms were left when it was asked$/);
     expect(performance.now() - startedAt).toBeLessThan(1_500);
     expect(await tryOne(driver, claim(newKey()))).toMatchObject({ acquired: true });
   });
