@@ -11,7 +11,7 @@ export interface LockEvent {
 }
 
 export interface LockEvents {
-  /** A lock was granted. `waitedMs`: since the call. `handedOff`: by a holder of this process, without the server. */
+  /** A lock was granted, or a further hold of one. `waitedMs`: since the call. `handedOff`: by a holder of this process, without the server. */
   acquired: LockEvent & { readonly waitedMs: number; readonly handedOff: boolean };
   /** The server refused an attempt: someone else holds the key. */
   contended: { readonly key: string; readonly holder: Holder | undefined };

@@ -99,8 +99,7 @@ export class Gate implements Entry {
     const { spec } = acquisition;
     const joinable = this.#ofOneOwner ? this.#joinable(spec) : undefined;
     if (joinable !== undefined) {
-      if (joinable.lastsFor(spec, this.#engine.clock.now())) acquisition.join(joinable);
-      else this.lengthen(joinable, acquisition);
+      this.join(joinable, acquisition);
       return;
     }
     if (this.#first === undefined && this.#mayContend(spec)) {
@@ -118,8 +117,12 @@ export class Gate implements Entry {
     if (acquisition.oneVerdict) for (const head of [...this.#contending]) head.wake();
   }
 
-  /** A further hold asks for more than what is left of the lease. Until that is renewed it is one that talks to the server. */
-  lengthen(lease: Lease, acquisition: Acquisition): void {
+  /** A further hold of the lease. While that has to be renewed for it first, it is one that talks to the server. */
+  join(lease: Lease, acquisition: Acquisition): void {
+    if (lease.lastsFor(acquisition.spec, this.#engine.clock.now())) {
+      acquisition.join(lease);
+      return;
+    }
     acquisition.gate = this;
     this.#contending.push(acquisition);
     acquisition.lengthen(lease);
@@ -308,8 +311,7 @@ export class Gate implements Entry {
     for (const waiter of this.#queued()) {
       if (!waiter.inQueue || lease.state !== "held" || !sameMode(lease.spec, waiter.spec)) continue;
       this.#take(waiter);
-      if (lease.lastsFor(waiter.spec, this.#engine.clock.now())) waiter.join(lease);
-      else this.lengthen(lease, waiter);
+      this.join(lease, waiter);
     }
   }
 

@@ -2,7 +2,7 @@
 import type { Acquisition } from "./acquire.js";
 import { LockLostError, LockNotHeldError, type LossReason } from "./errors.js";
 import type { Lease } from "./lease.js";
-import { type AcquireSpec, checkKnown, checkNumber } from "./options.js";
+import { checkKnown, checkNumber } from "./options.js";
 import { refresh } from "./renewer.js";
 import { publicToken } from "./token.js";
 
@@ -147,15 +147,9 @@ export class LockHandle implements Lock {
     });
   }
 
-  /** A further hold of the same lease, for the same async context, if it lasts for as long as that one asks. */
-  again(spec: AcquireSpec): LockHandle | undefined {
-    const now = this.#lease.engine.clock.now();
-    return this.#lease.lastsFor(spec, now) ? this.#lease.join(spec, now) : undefined;
-  }
-
-  /** The same for one that asks for more: the lease is renewed first. */
-  lengthenFor(acquisition: Acquisition): void {
-    this.#lease.gate.lengthen(this.#lease, acquisition);
+  /** A further hold of the same lease, for the same async context. */
+  shareWith(acquisition: Acquisition): void {
+    this.#lease.gate.join(this.#lease, acquisition);
   }
 
   unlock(): Promise<boolean> {

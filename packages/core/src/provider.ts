@@ -330,8 +330,6 @@ class Provider implements LockProvider {
       spec = options === undefined ? base : resolveLockOptions(options, base, this.#engine.driver.capabilities);
       this.#mayAcquire(key, spec);
       outer = this.#shared(key, spec)?.lock;
-      const again = outer?.again(spec);
-      if (again !== undefined) return Promise.resolve(again);
       if (outer === undefined && spec.waitMs > 0 && !spec.detached && spec.owner === undefined) {
         refuseSelfDeadlock(this, key, spec);
         this.#detector?.asks(key);
@@ -349,8 +347,7 @@ class Provider implements LockProvider {
   async #try(key: string, options: TryLockOptions = {}): Promise<LockHandle | Refused> {
     const spec = resolveTryLockOptions(options, this.#engine.spec.base, this.#engine.driver.capabilities);
     this.#mayAcquire(key, spec);
-    const outer = this.#shared(key, spec)?.lock;
-    return outer?.again(spec) ?? this.#acquire(key, spec, outer);
+    return this.#acquire(key, spec, this.#shared(key, spec)?.lock);
   }
 
   /**
@@ -371,7 +368,7 @@ class Provider implements LockProvider {
   /**
    * Only one that asks once (`waitMs: 0`) can be refused.
    *
-   * @param outer the hold that it takes part in, and that lasts for less than it asks for.
+   * @param outer the hold that it takes part in.
    */
   #acquire(key: string, spec: AcquireSpec, outer: LockHandle | undefined): Promise<LockHandle | Refused> {
     return new Promise((resolve, reject) => {
@@ -379,7 +376,7 @@ class Provider implements LockProvider {
       spec.signal?.throwIfAborted();
       const acquisition = new Acquisition(this.#engine, key, spec, resolve, reject);
       if (outer !== undefined) {
-        outer.lengthenFor(acquisition);
+        outer.shareWith(acquisition);
         return;
       }
       this.#detector?.waits(acquisition);

@@ -2,7 +2,7 @@
 
 /** A snapshot; counts since the provider was made. */
 export interface LockStats {
-  /** Acquisitions that came to an end: granted, refused, timed out or failed. */
+  /** Acquisitions that came to an end: granted, refused, timed out or failed. Each further hold of a lock (`reentrant`, `owner`) is one. */
   readonly total: number;
   /** Locks held now. */
   readonly active: number;

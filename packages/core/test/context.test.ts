@@ -1,7 +1,7 @@
 /** What a context knows of its locks: the present one by key, re-entry, and waits that its own holds would never let end. */
 import { describe, expect, test } from "vitest";
 import { DeadlockError, type Lock, LockTimeoutError } from "../src/index.ts";
-import { errorOf, scenario, watchPromise } from "./support/scenario.ts";
+import { errorOf, record, scenario, watchPromise } from "./support/scenario.ts";
 import { slow } from "./support/scripted-driver.ts";
 
 describe("currentLock", () => {
@@ -107,6 +107,26 @@ describe("reentrant", () => {
     expect(driver.of("acquire")).toHaveLength(1);
     expect(driver.of("release")).toHaveLength(1);
     expect(locks.stats()).toMatchObject({ active: 0, unlockCount: 5 });
+  });
+
+  test.each(["lock", "tryLock"] as const)("is an acquisition like any other for statistics, events and the log: %s", async (call) => {
+    const lines: string[] = [];
+    const logger = { debug: () => {}, info: (_: object, message: string) => void lines.push(message), warn: () => {}, error: () => {} };
+    const { clock, locks } = scenario({ logger });
+    const acquired = record(locks, "acquired");
+    const work = locks.withLock("a", async (outer) => {
+      await clock.sleep(10);
+      // Granted at once, and after a renewal.
+      for (const ttlMs of [1_000, 60_000]) {
+        const inner = (await locks[call]("a", { reentrant: true, ttlMs })) as Lock;
+        expect(acquired.at(-1)).toEqual({ key: "a", owner: outer.owner, token: String(outer.token), waitedMs: 0, handedOff: false });
+        await inner.unlock();
+      }
+    });
+    await clock.until(work);
+    expect(acquired).toHaveLength(3);
+    expect(lines.filter((line) => line === "lock acquired")).toHaveLength(3);
+    expect(locks.stats()).toMatchObject({ total: 3, failed: 0, unlockCount: 3, waiting: 0, waitMs: { count: 3 }, successRate: 1 });
   });
 
   test("gives every hold the same token and owner, and a signal that tells of the loss", async () => {
