@@ -1,5 +1,5 @@
 /** Turns the records of the scripts into the contract's words. What has not the form of an answer is none, and above all no yes. */
-import type { AcquireResult, Holder, Outcome } from "@dlock/core";
+import { type AcquireResult, type Holder, isServerToken, type Outcome } from "@dlock/core";
 import { malformed, refusedBy } from "./errors.js";
 
 /** A script's answer for one claim that failed starts with `!`. */
@@ -108,9 +108,8 @@ function wholeNumber(value: unknown): number {
 
 /** Sixteen digits, as the scripts write it: the number with which another script or command says yes is none. */
 function tokenOf(value: unknown): bigint {
-  if (typeof value !== "string" || !/^\d{16}$/.test(value)) throw new TypeError("not a token");
-  const token = BigInt(wholeNumber(value));
-  if (token < 1n) throw new TypeError("not a token");
+  const token = typeof value === "string" && /^\d{16}$/.test(value) ? BigInt(value) : undefined;
+  if (!isServerToken(token)) throw new TypeError("not a token");
   return token;
 }
 
