@@ -49,8 +49,9 @@ export class Batcher<C extends Claim, R> {
   /**
    * @param timeoutMs is the same for every claim of a batch: it is the time of the call.
    * @param now the engine's clock has just said so.
+   * @param alone nothing else for this key and owner can be waiting to be sent, so it need not be looked for.
    */
-  submit(claim: C, timeoutMs: number, receiver: Receiver<R>, now: number): void {
+  submit(claim: C, timeoutMs: number, receiver: Receiver<R>, now: number, alone = false): void {
     const { laneOf, decide } = this.#options;
     if (decide !== undefined) {
       receiver.onOutcome(this.#decide(decide, claim), now, now);
@@ -69,7 +70,7 @@ export class Batcher<C extends Claim, R> {
       lane = new Lane(this.#options, timeoutMs);
       this.#lanes.set(id, lane);
     }
-    lane.add(claim, receiver, now);
+    lane.add(claim, receiver, now, alone);
   }
 
   #decide(decide: (claim: C) => Outcome<R>, claim: C): Outcome<R> {
@@ -109,6 +110,8 @@ class Lane<C extends Claim, R> implements Entry {
   #receivers: Receiver<R>[] = [];
   /** When they were made: an attempt's time counts from there, sent or not. */
   #madeAt: number[] = [];
+  /** Whether two of them may be for the same. */
+  #mayRepeat = false;
   #inFlight = 0;
   /** How many flights have landed and still have answers to tell. */
   #telling = 0;
@@ -130,7 +133,8 @@ class Lane<C extends Claim, R> implements Entry {
     return this.idle ? Promise.resolve() : new Promise((resolve) => this.#whenIdle.push(resolve));
   }
 
-  add(claim: C, receiver: Receiver<R>, now: number): void {
+  add(claim: C, receiver: Receiver<R>, now: number, alone: boolean): void {
+    this.#mayRepeat ||= !alone;
     if (this.#claims.length === 0) {
       // Mostly it stays alone, and a list made by `push` would have room for seventeen.
       this.#claims = [claim];
@@ -175,16 +179,18 @@ class Lane<C extends Claim, R> implements Entry {
   }
 
   #flush(now: number): void {
-    const { schedule } = this.#options;
+    const { schedule, maxBatch } = this.#options;
     this.#inFlight++;
     this.#lastSentAt = now;
     const claims = this.#claims;
     const receivers = this.#receivers;
     const madeAt = this.#madeAt;
-    this.#claims = [];
-    this.#receivers = [];
-    this.#madeAt = [];
-    if (claims.length > 1) this.#holdBack(claims, receivers, madeAt);
+    const tooMany = claims.length > maxBatch;
+    this.#claims = tooMany ? claims.splice(maxBatch) : [];
+    this.#receivers = tooMany ? receivers.splice(maxBatch) : [];
+    this.#madeAt = tooMany ? madeAt.splice(maxBatch) : [];
+    if (this.#mayRepeat && claims.length > 1) this.#holdBack(claims, receivers, madeAt);
+    this.#mayRepeat &&= this.#claims.length > 0;
     // Half of an attempt's time is for the server, also when the event loop was blocked since the claim was made.
     const timeoutMs = Math.max((madeAt[0] as number) + this.#timeoutMs - now, this.#timeoutMs / 2);
     new Flight(this.#options, this, claims, receivers, now).start(timeoutMs);
@@ -211,10 +217,11 @@ class Lane<C extends Claim, R> implements Entry {
     if (this.idle) for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 
-  /** Leaves what may not go with the others for the next batch, in its order: what is above `maxBatch`, and what stands there already. */
+  /** Leaves what stands in this batch already for the next one, where it comes first. */
   #holdBack(claims: C[], receivers: Receiver<R>[], madeAt: readonly number[]): void {
-    const { maxBatch, unique } = this.#options;
+    const { unique } = this.#options;
     const seen = new Set<string>();
+    const later = { claims: [] as C[], receivers: [] as Receiver<R>[], madeAt: [] as number[] };
     let kept = 0;
     for (let i = 0; i < claims.length; i++) {
       const claim = claims[i] as C;
@@ -222,10 +229,10 @@ class Lane<C extends Claim, R> implements Entry {
       const name = unique === "key" ? claim.key : claim.owner;
       const twice =
         seen.has(name) && (unique === "key" || claims.slice(0, kept).some(({ key, owner }) => key === claim.key && owner === claim.owner));
-      if (twice || kept >= maxBatch) {
-        this.#claims.push(claim);
-        this.#receivers.push(receiver);
-        this.#madeAt.push(madeAt[i] as number);
+      if (twice) {
+        later.claims.push(claim);
+        later.receivers.push(receiver);
+        later.madeAt.push(madeAt[i] as number);
       } else {
         seen.add(name);
         claims[kept] = claim;
@@ -233,8 +240,12 @@ class Lane<C extends Claim, R> implements Entry {
         kept++;
       }
     }
+    if (kept === claims.length) return;
     claims.length = kept;
     receivers.length = kept;
+    this.#claims.unshift(...later.claims);
+    this.#receivers.unshift(...later.receivers);
+    this.#madeAt.unshift(...later.madeAt);
   }
 }
 

@@ -66,6 +66,8 @@ export class Lease implements Entry {
   handOffs = 0;
   /** The leases of a gate form a list. */
   nextInGate: Lease | undefined;
+  /** When it is to be seen again whether somebody still has a handle. */
+  #lookAt = 0;
   readonly #ghostUntil: number;
   /** It was lost by its time, while renewals without an answer may have made it live on at the server: so its holder gives it back. */
   #livesOn = false;
@@ -145,6 +147,11 @@ export class Lease implements Entry {
     return Math.min(spec.attemptTimeoutMs, this.ttlMs / 3);
   }
 
+  /** Whether its owner was made for it, so that no other lease can have it. */
+  get hasOwnOwner(): boolean {
+    return this.spec.owner === undefined;
+  }
+
   /** Whether it is held at this moment. An end that no timer could tell of yet is told here: what is lost never comes back. */
   isHeldAt(now: number): boolean {
     if (this.state !== "held") return false;
@@ -157,7 +164,7 @@ export class Lease implements Entry {
   /** Due: the lease is over, or was held for too long, or wants renewing, or its handle was dropped. */
   run(now: number): void {
     if (!this.isHeldAt(now)) return;
-    if (now >= this.renewAt && this.#dropped()) {
+    if (now >= Math.max(this.renewAt, this.#lookAt) && this.#dropped(now)) {
       // Told, no longer renewed, yet not released: the work may still be going on, so only the TTL frees the key.
       this.lose("leaked");
     } else {
@@ -234,7 +241,7 @@ export class Lease implements Entry {
     this.state = "ended";
     const unsure = this.unanswered > 0 || this.unsureUntil > engine.clock.now();
     // With more than one hold the work of another may go on; an owner the user gave may hold it elsewhere.
-    this.#livesOn = reason === "expired" && unsure && holds === 1 && this.spec.owner === undefined;
+    this.#livesOn = reason === "expired" && unsure && holds === 1 && this.hasOwnOwner;
     for (const handle of handles) handle.onLost(reason);
     engine.logger?.warn({ ...fieldsOf(this.key, this.publicOwner, this.publicToken), reason }, "lock lost");
     engine.events.emit("lost", told);
@@ -333,7 +340,7 @@ export class Lease implements Entry {
 
   /** An attempt of this owner may still be delivered and would then be granted anew. An owner the user gave is never undone. */
   #undoGhost(now: number): void {
-    if (this.#ghostUntil > now && this.spec.owner === undefined) this.#undo({ until: this.#ghostUntil, untilAnswered: false });
+    if (this.#ghostUntil > now && this.hasOwnOwner) this.#undo({ until: this.#ghostUntil, untilAnswered: false });
   }
 
   #end(): void {
@@ -362,9 +369,11 @@ export class Lease implements Entry {
   }
 
   /** Makes the handles weak at the first look; at the next ones says whether nobody has one any more. A user's own owner needs none. */
-  #dropped(): boolean {
-    if (this.spec.owner !== undefined) return false;
-    // In place, and what is weak stays as it is: ten thousand leases come here at every renewal.
+  #dropped(now: number): boolean {
+    // At each third renewal: a look at a weak reference is a tenth of what a renewal costs.
+    this.#lookAt = now + this.ttlMs * 0.75;
+    if (!this.hasOwnOwner) return false;
+    // In place, and what is weak stays as it is: ten thousand leases come here together.
     const handles = this.#handles;
     let kept = 0;
     for (const handle of handles) {
@@ -405,7 +414,7 @@ class Release implements Receiver<boolean> {
   send(now: number): void {
     const { engine, key, owner, token, spec } = this.#lease;
     this.#tries++;
-    engine.releases.submit({ key, owner, token }, spec.attemptTimeoutMs, this, now);
+    engine.releases.submit({ key, owner, token }, spec.attemptTimeoutMs, this, now, this.#lease.hasOwnOwner);
   }
 
   onOutcome(outcome: Outcome<boolean>, _sentAt: number, now: number): void {

@@ -98,7 +98,8 @@ class Renewal implements Receiver<boolean> {
     lease.longestMs = Math.max(lease.longestMs, ttlMs);
     const { longestMs } = lease;
     lease.unanswered++;
-    engine.renewals.submit({ key, owner, token, ttlMs, longestMs }, lease.renewTimeoutMs, this, now);
+    const alone = lease.unanswered === 1 && lease.hasOwnOwner;
+    engine.renewals.submit({ key, owner, token, ttlMs, longestMs }, lease.renewTimeoutMs, this, now, alone);
   }
 
   onOutcome(outcome: Outcome<boolean>, sentAt: number, now: number): void {

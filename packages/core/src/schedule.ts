@@ -17,6 +17,9 @@ const lookEveryMs = 1_000;
 /** Ten thousand leases can fall due together: the event loop turns after so many, and the batches they make go out one by one. */
 const mostAtOnce = 500;
 
+/** Each place of the heap has so many below it. More make it flatter: fewer entries move, which lie anywhere, for more times to look at, which lie together. */
+const branches = 8;
+
 export class Schedule {
   readonly #clock: Clock;
   readonly #heap: Entry[] = [];
@@ -95,9 +98,8 @@ export class Schedule {
     if (first === undefined || first >= this.#timerAt) return;
     const now = this.#clock.now();
     this.#stopTimer();
-    const delay = Math.min(Math.max(first - now, 0), lookEveryMs);
-    this.#timerAt = now + delay;
-    this.#timer = this.#clock.setTimer(this.#fire, delay, this.#vital > 0);
+    this.#timerAt = Math.min(first, now + lookEveryMs);
+    this.#timer = this.#clock.setTimer(this.#fire, Math.max(this.#timerAt - now, 0), this.#vital > 0);
   }
 
   readonly #fire = () => {
@@ -127,7 +129,7 @@ export class Schedule {
   #rise(entry: Entry, at: number, free: number): void {
     let slot = free;
     while (slot > 0) {
-      const above = (slot - 1) >> 1;
+      const above = Math.floor((slot - 1) / branches);
       const parentAt = this.#times[above] as number;
       if (parentAt <= at) break;
       this.#place(this.#heap[above] as Entry, parentAt, slot);
@@ -141,12 +143,19 @@ export class Schedule {
     const times = this.#times;
     let slot = free;
     for (;;) {
-      let below = 2 * slot + 1;
-      if (below >= times.length) break;
-      if (below + 1 < times.length && (times[below + 1] as number) < (times[below] as number)) below++;
-      const childAt = times[below] as number;
-      if (childAt >= at) break;
-      this.#place(this.#heap[below] as Entry, childAt, slot);
+      const first = branches * slot + 1;
+      const end = Math.min(first + branches, times.length);
+      let below = slot;
+      let earliest = at;
+      for (let child = first; child < end; child++) {
+        const childAt = times[child] as number;
+        if (childAt < earliest) {
+          earliest = childAt;
+          below = child;
+        }
+      }
+      if (below === slot) break;
+      this.#place(this.#heap[below] as Entry, earliest, slot);
       slot = below;
     }
     this.#place(entry, at, slot);

@@ -97,6 +97,24 @@ describe("batches", () => {
     expect(driver.of("extend").map((call) => call.claims.length)).toEqual([1, 1, 1]);
   });
 
+  test("never carry a key and owner twice when a lease has ended and its owner got the next one", async () => {
+    const { clock, driver, locks } = scenario();
+    const other = await clock.until(locks.lock("b"));
+    const first = await clock.until(locks.lock("a", { owner: "me" }));
+    driver.always("extend", silent);
+    // The first call hangs, so the next one waits for a moment.
+    const refreshes = [other.refresh()];
+    await clock.settle();
+    refreshes.push(first.refresh());
+    await clock.until(first.unlock());
+    const second = await clock.until(locks.lock("a", { owner: "me" }));
+    refreshes.push(second.refresh());
+    await clock.until(Promise.allSettled(refreshes));
+    const renewed = driver.of("extend").map((call) => call.claims.map(({ key, owner }) => `${key} ${owner}`));
+    expect(renewed.flat().filter((claim) => claim === "a me")).toHaveLength(2);
+    for (const claims of renewed) expect(new Set(claims).size).toBe(claims.length);
+  });
+
   test("of different lanes are never mixed, and a frozen lane does not delay the others", async () => {
     const { clock, driver, locks } = scenario({}, { laneOf: (key) => key[0] as string });
     driver.always("acquire", (serve, virtual) => {

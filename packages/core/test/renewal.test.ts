@@ -34,6 +34,21 @@ describe("the renewer", () => {
     expect(driver.of("extend").length).toBeLessThanOrEqual(40);
   });
 
+  test("sets few timers for many leases, also when it comes late to them", async () => {
+    const { clock, locks } = scenario({ ttlMs: 3_000 });
+    const held = await clock.until(Promise.all(Array.from({ length: 2_000 }, (_, index) => locks.lock(`key ${index}`))));
+    let timers = 0;
+    const { setTimer } = clock;
+    clock.setTimer = (...timer) => {
+      timers++;
+      return setTimer.apply(clock, timer);
+    };
+    clock.jump(1_200);
+    await clock.advance(100);
+    expect(locks.stats().refreshCount).toBe(held.length);
+    expect(timers).toBeLessThan(20);
+  });
+
   test("does nothing with autoRenew: false", async () => {
     const { clock, driver, locks } = scenario({ ttlMs: 30_000, autoRenew: false });
     const lock = await clock.until(locks.lock("a"));
