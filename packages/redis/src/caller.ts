@@ -20,20 +20,28 @@ export class Caller {
     this.#agreed = false;
   }
 
-  /** Calls a script by its hash, and with its text where the server does not know it (after a restart, a failover or SCRIPT FLUSH). */
-  run(script: Script, slot: number, args: readonly string[], endsAt: number): Promise<unknown> {
+  /**
+   * Calls a script by its hash, and with its text where the server does not know it (after a restart, a failover or SCRIPT FLUSH).
+   *
+   * @param args their first place is for the script: a copy of a batch's arguments would cost as much as writing them.
+   */
+  run(script: Script, slot: number, args: string[], endsAt: number): Promise<unknown> {
     if (!this.#agreed) return this.#runFirst(script, slot, args, endsAt);
-    return this.#wire.send(slot, "evalsha", [script.sha, ...args], endsAt).catch((error: DriverError) => {
+    args[0] = script.sha;
+    return this.#wire.send(slot, "evalsha", args, endsAt).catch((error: DriverError) => {
       if (!error.message.includes("NOSCRIPT")) throw error;
-      return this.#wire.send(slot, "eval", [script.source, ...args], endsAt);
+      return this.#runText(script, slot, args, endsAt);
     });
   }
 
-  async #runFirst(script: Script, slot: number, args: readonly string[], endsAt: number): Promise<unknown> {
+  #runText(script: Script, slot: number, args: readonly string[], endsAt: number): Promise<unknown> {
+    return this.#wire.send(slot, "eval", [script.source, ...args.slice(1)], endsAt);
+  }
+
+  async #runFirst(script: Script, slot: number, args: string[], endsAt: number): Promise<unknown> {
     // What only reads must not write the agreement down either.
     const agreed = await this.agree(endsAt, script !== inspectScript);
-    if (agreed) return this.run(script, slot, args, endsAt);
-    return this.#wire.send(slot, "eval", [script.source, ...args], endsAt);
+    return agreed ? this.run(script, slot, args, endsAt) : this.#runText(script, slot, args, endsAt);
   }
 
   /** Two clients that spread keys differently would lock two different records: the first to come writes down how. */

@@ -45,7 +45,7 @@ export interface RedisLockDriver extends LockDriver {
 /** How claims of one kind become a script call, and its reply outcomes. */
 interface Decision<C, T> {
   readonly script: Script;
-  /** The number of keys, the keys and the arguments. */
+  /** A place for the script, the number of keys, the keys and the arguments. */
   write(part: readonly C[], group: number): string[];
   read(part: readonly C[], reply: unknown): Outcome<T>[];
 }
@@ -159,7 +159,7 @@ class RedisDriver implements RedisLockDriver {
   readonly #acquire: Decision<AcquireClaim, AcquireResult> = {
     script: acquireScript,
     write: (part, group) => {
-      const args = [String(part.length + 1), this.#names.counter(group)];
+      const args = ["", String(part.length + 1), this.#names.counter(group)];
       for (const { key } of part) args.push(this.#names.record(key));
       for (const { owner } of part) args.push(ownerText(owner));
       for (const { ttlMs, mode, limit, metadata } of differing(part, wantTheSame)) {
@@ -174,7 +174,7 @@ class RedisDriver implements RedisLockDriver {
   readonly #extend: Decision<ExtendClaim, boolean> = {
     script: extendScript,
     write: (part) => {
-      const args = [String(part.length)];
+      const args = ["", String(part.length)];
       for (const { key } of part) args.push(this.#names.record(key));
       for (const { owner, token } of part) args.push(tokenText(token) + ownerText(owner));
       for (const { ttlMs, longestMs } of differing(part, areRenewedAlike))
@@ -187,7 +187,7 @@ class RedisDriver implements RedisLockDriver {
   readonly #release: Decision<ReleaseClaim, boolean> = {
     script: releaseScript,
     write: (part) => {
-      const args = [String(part.length)];
+      const args = ["", String(part.length)];
       for (const { key } of part) args.push(this.#names.record(key));
       for (const { owner, token } of part) args.push((token === undefined ? noToken : tokenText(token)) + ownerText(owner));
       args.push(this.#wire.sharded ? "SPUBLISH" : "PUBLISH");
@@ -197,7 +197,7 @@ class RedisDriver implements RedisLockDriver {
   };
 
   async #look(group: number, records: readonly string[], timeoutMs: number): Promise<ReturnType<typeof looked>> {
-    const args = [String(records.length), ...records];
+    const args = ["", String(records.length), ...records];
     return looked(await this.#caller.run(inspectScript, slotOfGroup(group), args, this.#clock.now() + timeoutMs), records.length);
   }
 

@@ -89,7 +89,9 @@ export function tokenText(token: bigint): string {
   return token.toString().padStart(16, "0");
 }
 
-/** `ownerLength(3) owner`, as it follows the token in an exclusive record. */
+const threeDigits = Array.from({ length: 256 }, (_, length) => String(length).padStart(3, "0"));
+
+/** `ownerLength(3) owner`, as it follows the token in an exclusive record. An owner has at most 255 bytes. */
 export function ownerText(owner: string): string {
-  return String(Buffer.byteLength(owner)).padStart(3, "0") + owner;
+  return threeDigits[Buffer.byteLength(owner)] + owner;
 }
