@@ -3,10 +3,10 @@
  * again, until the deadline or the caller's signal; one last attempt at the deadline.
  */
 import { onAbort } from "./abort.js";
-import type { Receiver } from "./batcher.js";
 import type { AcquireClaim, AcquireResult, DriverError, Holder, Outcome } from "./driver.js";
 import type { Engine } from "./engine.js";
 import { driverError, isDriverError, LockBackendError, LockTimeoutError } from "./errors.js";
+import type { Receiver } from "./flight.js";
 import type { Gate } from "./gate.js";
 import { describe } from "./key.js";
 import { Lease } from "./lease.js";

@@ -3,10 +3,10 @@
  * same guarantee: a call ends in time whatever the driver does.
  */
 import { publicHolder } from "./acquire.js";
-import { driverTimeMs } from "./batcher.js";
 import type { Call, Holder, LockRecord, Outcome } from "./driver.js";
 import { type Engine, isHolder, isRecord } from "./engine.js";
 import { driverError, isDriverError, LockBackendError, LockNotHeldError, malformedAnswer, ProviderClosedError } from "./errors.js";
+import { driverTimeMs } from "./flight.js";
 import { checkKey, checkOwner, describe } from "./key.js";
 import type { Lease } from "./lease.js";
 import { ownerOf } from "./lock.js";

@@ -2,10 +2,11 @@
  * A lease this process holds: until when, for which handles, and how it ends. The local deadline decides, counted from before the claim was
  * sent; no reply is needed to learn of a loss.
  */
-import type { Receiver } from "./batcher.js";
+
 import type { Holder, Outcome } from "./driver.js";
 import type { Engine } from "./engine.js";
 import { isDriverError, LockBackendError, type LossReason } from "./errors.js";
+import type { Receiver } from "./flight.js";
 import type { Gate } from "./gate.js";
 import { LockHandle, ownerOf } from "./lock.js";
 import { fieldsOf } from "./logger.js";

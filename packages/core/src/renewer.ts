@@ -2,9 +2,10 @@
  * Renewal: when a lease wants it, and one attempt at it. There is no timer here but the provider's one; the batcher turns the renewals that
  * fall due together into one call.
  */
-import type { Receiver } from "./batcher.js";
+
 import type { Outcome } from "./driver.js";
 import { isDriverError, LockBackendError, LockNotHeldError } from "./errors.js";
+import type { Receiver } from "./flight.js";
 import type { Lease } from "./lease.js";
 import { fieldsOf } from "./logger.js";
 import { ghostWindowMs } from "./validity.js";

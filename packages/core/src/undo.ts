@@ -3,10 +3,10 @@
  * ghost that lives until the next round, never for its TTL.
  */
 
-import type { Receiver } from "./batcher.js";
 import type { Outcome } from "./driver.js";
 import type { Engine } from "./engine.js";
 import { isDriverError } from "./errors.js";
+import type { Receiver } from "./flight.js";
 import type { Entry } from "./schedule.js";
 
 export interface Undoing {

@@ -159,7 +159,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: "an answer after the attempt's time is delivered as well",
-    file: "batcher.ts",
+    file: "flight.ts",
     find: "  #deliver(outcomes: unknown): void {\n    if (this.#over) return;",
     replace: "  #deliver(outcomes: unknown): void {",
   },
