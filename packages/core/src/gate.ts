@@ -19,6 +19,8 @@ export class Gates {
   readonly #byKey = new TransientMap<Gate>();
   /** An owner the user gave has gates of its own: "the same holder wherever it asks" does not stand in line. */
   readonly #byOwner = new TransientMap<Gate>();
+  /** Who waits for a key outside of any line. */
+  readonly #hints = new Map<string, Set<() => void>>();
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -50,6 +52,22 @@ export class Gates {
   /** Nothing of this owner is being given back any more: the user who gave it, and asked again, may go on. */
   released(key: string, owner: string): void {
     this.#byOwner.get(idOf(key, owner))?.run();
+  }
+
+  /**
+   * Calls `wake` for each lease of this process that has ended: of those the server need not tell, since whoever waits here may have been refused
+   * without asking it. Returns how to end that.
+   */
+  onEnd(key: string, wake: () => void): () => void {
+    const hints = this.#hints.get(key) ?? new Set();
+    this.#hints.set(key, hints.add(wake));
+    return () => {
+      if (hints.delete(wake) && hints.size === 0) this.#hints.delete(key);
+    };
+  }
+
+  ended(key: string): void {
+    for (const wake of this.#hints.get(key) ?? []) wake();
   }
 
   /** What waits fails, what is held is lost and released. */
@@ -224,6 +242,7 @@ export class Gate implements Entry {
     lease.nextInGate = undefined;
     this.#pause();
     this.#advance();
+    this.#engine.gates.ended(this.key);
   }
 
   /** The pause is over, or a release that others of the same owner had to wait for. */

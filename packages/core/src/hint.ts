@@ -14,6 +14,7 @@ export class Hint implements Entry {
   readonly keepsAlive = true;
   readonly #engine: Engine;
   readonly #watch: Watch;
+  readonly #stopLocal: () => void;
   #heard = false;
   #lookMs = firstLookMs;
   #wake: (() => void) | undefined;
@@ -22,6 +23,7 @@ export class Hint implements Entry {
     this.#engine = engine;
     const failed = (error: unknown) => engine.report(error, "watch for the release of", key);
     this.#watch = new Watch(engine, key, engine.instanceId, () => this.#hear(), failed);
+    this.#stopLocal = engine.gates.onEnd(key, () => this.#hear());
   }
 
   /** Resolves at the next notification, when the holder's time is over, or after a while; at the latest after `waitMs`. */
@@ -48,6 +50,7 @@ export class Hint implements Entry {
 
   stop(): void {
     this.#watch.stop();
+    this.#stopLocal();
     this.#engine.schedule.delete(this);
   }
 

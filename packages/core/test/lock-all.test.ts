@@ -158,6 +158,21 @@ describe("while a key is held by another", () => {
     expect(driver.table.watched).toBe(0);
   });
 
+  test.each(["unlocks", "loses it"])(
+    "so does a holder of the same process, whom the server has never seen in the way, when he %s",
+    async (how) => {
+      const { clock, locks } = scenario({}, { watch: true });
+      const lock = await clock.until(locks.lock("b", how === "unlocks" ? {} : { maxHoldMs: 200 }));
+      const all = watchPromise(locks.lockAll(["a", "b"], { waitMs: 60_000 }));
+      await clock.advance(200);
+      if (how === "unlocks") await clock.until(lock.unlock());
+      await clock.settle();
+      expect(lock.isHeld).toBe(false);
+      expect(all.state).toBe("resolved");
+      expect(clock.now()).toBe(200);
+    },
+  );
+
   test("the end of the holder's lease ends it too", async () => {
     const { clock, driver, locks } = scenario();
     driver.table.occupy("b", 5);
