@@ -30,7 +30,8 @@ const meanings: readonly Meaning[] = [
   { pattern: /WRONGPASS|invalid password/, remedy: "check user name and password", retryable: false },
   { pattern: /NOAUTH/, remedy: "the server wants a password: give one", retryable: false },
   {
-    pattern: /NOPERM|no permissions/i,
+    // The last of a command inside of a script, up to Redis 7.
+    pattern: /NOPERM|no permissions|user executing the script can't/i,
     remedy: "the user lacks a permission: the README of @dlock/redis lists those needed",
     retryable: false,
   },

@@ -189,6 +189,15 @@ describe("a server that refuses", () => {
     const poor = open(`redis://poor:pass@127.0.0.1:${server.port}`);
     expectError(await only(poor.acquire([exclusive("a")], call)), { applied: "no", retryable: false, says: /NOPERM.*README/ });
   });
+
+  it("a command inside of a script says so as well: marking a lease that refuses somebody", async () => {
+    const { server, admin, open } = await serve();
+    await admin.acl("SETUSER", "old", "on", ">pass", "~*", "&*", "+@all", "-setrange");
+    const driver = open(`redis://old:pass@127.0.0.1:${server.port}`);
+    await grant(driver, "a");
+    const refused = await only(driver.acquire([exclusive("a", "two")], call));
+    expectError(refused, { applied: "no", retryable: false, says: /lacks a permission.*README/ });
+  });
 });
 
 it("a Cluster needs no more permissions than the README lists", async () => {
