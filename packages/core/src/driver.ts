@@ -53,7 +53,7 @@ export interface LockDriver {
   /**
    * Calls `wake` when `claim` may now succeed: a hint that may come early, twice or never. `claim.owner` is the owner that was refused. Core
    * tries again once the watch stands, so what happened before need not be told; nor need the end of a lease that has refused nobody since it
-   * was granted, since whoever waits was refused by the lease in the way.
+   * was granted: whoever waits was refused by the lease in the way, or asks again by the clock since his attempt failed.
    * Resolves, once the watch stands, to the function that ends it; that function never throws and may be called twice.
    */
   watch?(claim: Claim, wake: () => void): Promise<() => void>;
