@@ -4,7 +4,8 @@
  *
  * - `lock:{7}invoice:42` is the record of the key `invoice:42`, which belongs to group 7. The group is the hash tag, so everything of a group
  *   lives in one slot, and braces in the user's key mean nothing. Held exclusively the record is a string, `token(16) ownerLength(3) owner
- *   ("+" metadata)? awaited`, whose expiry is the lease's; the last byte is `.`, or `!` from the first claim that it refuses. Held by sharers it is a hash of `owner` to `expiry ms(16) token(16) ("+" metadata)?`.
+ *   ("+" metadata)? awaited`, whose expiry is the lease's; the last byte is `.`, or `!` from the first claim that it refuses. Held by sharers
+ *   it is a hash of `owner` to `expiry ms(16) token(16) ("+" metadata)?`.
  * - `lock:{7}` is the last token granted in group 7: the name no user's key can have, because keys are not empty. On a server that is not part
  *   of a Cluster, `lock:{0}` counts for all groups.
  * - `lock:{dlock}protocol` holds `agreement`.
